@@ -1,0 +1,79 @@
+package app
+
+import (
+	"context"
+	"errors"
+)
+
+// Log is the durable, ordered store of messages. Everything else that is kept
+// of them is a view that can be rebuilt from it. A Log is safe for concurrent
+// use, except that Append is called by one goroutine at a time.
+type Log interface {
+	// Append stores a batch and returns one receipt a message, in order. When
+	// it returns without an error the whole batch is durable: it survives a
+	// power cut from then on. With an error nothing of the batch may be
+	// acknowledged, though some of it may turn out to be stored: a retry finds
+	// it by its ID. A message whose ID is stored already, or stands earlier in
+	// the batch, is not stored again: its receipt is the first one's, marked
+	// Duplicate.
+	//
+	// Errors match ErrDiskFull when space ran out (the next Append may work
+	// again) and ErrLogFailed when the log can no longer vouch for what it
+	// stores (it stays so until the process is started anew).
+	Append(batch []Message) ([]Receipt, error)
+
+	// Read returns one page of what is stored, in order of seq. Errors match
+	// ErrOtherLog when the query names another log.
+	Read(context.Context, Query) (Page, error)
+}
+
+// Receipt says where a message is stored.
+type Receipt struct {
+	Seq       int64 `json:"seq"` // rises with every commit and is never reused
+	ID        ID    `json:"id"`
+	Duplicate bool  `json:"duplicate"` // it was stored before
+}
+
+// Query says what to read from a Log.
+type Query struct {
+	After    int64  // only messages with a greater seq
+	Limit    int    // at most so many messages; must be positive
+	Last     bool   // the newest Limit messages instead of those after After
+	Type     Type   // only this type; empty means every type
+	Callsign string // only this callsign, upper-case; empty means all
+	Log      string // the log's name as the reader knows it; empty means any
+}
+
+// Entry is a stored message.
+type Entry struct {
+	Seq int64
+	Message
+}
+
+// Page is the answer to a Query.
+type Page struct {
+	Log     string // the log's name: random, made with it
+	Oldest  int64  // the lowest seq still kept; 0 when the log is empty
+	Entries []Entry
+	// Next is the highest seq examined: reading on After it sees every later
+	// message once. It moves on even when the filters let nothing through, and
+	// stays where it was at the end of the log.
+	Next int64
+}
+
+// Errors that a Log and the Committer in front of it return.
+var (
+	// ErrDiskFull is matched by what Append returns when space ran out.
+	ErrDiskFull = errors.New("app: no space left for the log")
+	// ErrLogFailed is matched by what Append returns once a sync has failed:
+	// what is on disk is unknown from then on, so nothing more is acknowledged.
+	ErrLogFailed = errors.New("app: the log has failed and takes no more messages")
+	// ErrOtherLog is matched by what Read returns when the query names a log
+	// other than this one: seq means nothing across logs.
+	ErrOtherLog = errors.New("app: not this log")
+	// ErrQueueFull is returned by Committer.Commit when more is waiting to be
+	// stored than its limits allow.
+	ErrQueueFull = errors.New("app: too many messages are waiting to be stored")
+	// ErrCommitterClosed is returned by Committer.Commit after Close.
+	ErrCommitterClosed = errors.New("app: no longer taking messages")
+)

@@ -1,0 +1,54 @@
+// Package app is windsock's application: it takes messages in by HTTP POST,
+// makes them durable and only then answers OK.
+//
+// This root holds the domain: what a message is, how one is decoded and
+// validated, how many writers share one durable commit, and the HTTP
+// handlers. What is stored, and where, is technology and lives in
+// subpackages that implement [Log].
+package app
+
+import (
+	"encoding/hex"
+	"net/netip"
+	"time"
+)
+
+// Type is the name of a kind of message, as it stands in its envelope.
+type Type string
+
+// The types that windsock knows. Telem is made by a parser inside the system
+// and forbidden to clients.
+const (
+	ReceivedTelem Type = "RECEIVED_TELEM"
+	ListenerInfo  Type = "LISTENER_INFO"
+	ListenerTelem Type = "LISTENER_TELEM"
+	Telem         Type = "TELEM"
+)
+
+// ID identifies a message by its content: the first 16 bytes of a SHA-256 over
+// the callsign, the type, the client's time_created and the canonical data. An
+// uploader's retry has the same ID, whatever its clock and address say by then.
+type ID [16]byte
+
+// String returns the 32 lower-case hex digits that clients see.
+func (id ID) String() string { return hex.EncodeToString(id[:]) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (id ID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, id[:]), nil }
+
+// Message is one valid message, ready to be stored.
+type Message struct {
+	ID       ID
+	Callsign string // upper-case
+	Type     Type
+
+	// TimeCreated and TimeUploaded are UNIX seconds by the server's clock:
+	// what the client sent, shifted by the error of the client's clock.
+	TimeCreated, TimeUploaded int64
+	// ClientCreated and ClientUploaded are the same two as the client sent them.
+	ClientCreated, ClientUploaded int64
+
+	Received time.Time  // when the server had the whole message; kept in microseconds
+	Address  netip.Addr // of the client; the zero Addr once it was blanked
+	Data     []byte     // canonical JSON, always an object
+}
