@@ -1,0 +1,90 @@
+package scgi
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// Bounds on the header of an answer.
+const (
+	maxAnswerHeader = 64 << 10
+	maxAnswerFields = 256
+)
+
+var (
+	errNoAnswer     = errors.New("scgi: the application closed without an answer")
+	errLargeAnswer  = errors.New("scgi: the header of the application's answer is too large")
+	errAnswerHeader = errors.New("scgi: the application's answer does not begin with a header")
+)
+
+// readAnswerHeader reads the header block of an answer, RFC 3875, section 6:
+// fields that end in LF or CRLF, up to the first empty line, no folding. The
+// status is 0 when no field gives it.
+func readAnswerHeader(r *bufio.Reader) (status int, reason string, header http.Header, err error) {
+	header = make(http.Header)
+	for size, fields := 0, 0; ; fields++ {
+		line, err := readLine(r, maxAnswerHeader-size)
+		switch {
+		case errors.Is(err, io.EOF) && fields == 0:
+			return 0, "", nil, errNoAnswer
+		case err != nil:
+			return 0, "", nil, unexpected(err)
+		case len(line) == 0 && fields > 0:
+			return status, reason, header, nil
+		case fields == maxAnswerFields:
+			return 0, "", nil, errLargeAnswer
+		}
+		size += len(line)
+		name, value, ok := bytes.Cut(line, []byte(":"))
+		if !ok || !validToken(string(name)) {
+			return 0, "", nil, errAnswerHeader
+		}
+		key, text := http.CanonicalHeaderKey(string(name)), strings.Trim(string(value), " \t")
+		if key != "Status" {
+			header[key] = append(header[key], text)
+			continue
+		}
+		if status, reason, ok = parseStatus(text); !ok {
+			return 0, "", nil, errAnswerHeader
+		}
+	}
+}
+
+// readLine reads a line of at most max bytes, without its end.
+func readLine(r *bufio.Reader, max int) ([]byte, error) {
+	var long []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		if len(long)+len(part) > max {
+			return nil, errLargeAnswer
+		}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			long = append(long, part...)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		line := part
+		if long != nil {
+			line = append(long, part...)
+		}
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		return bytes.TrimSuffix(line, []byte("\r")), nil
+	}
+}
+
+// parseStatus parses "404 Not Found"; the reason may be missing.
+func parseStatus(s string) (status int, reason string, ok bool) {
+	code, reason, _ := strings.Cut(s, " ")
+	status, err := strconv.Atoi(code)
+	if err != nil || len(code) != 3 || status < 100 {
+		return 0, "", false
+	}
+	return status, strings.TrimSpace(reason), true
+}

@@ -1,0 +1,99 @@
+package scgi
+
+import (
+	"context"
+	"net/http"
+	"sync"
+)
+
+// requestContext is the context of a request. Its channel is made when it is
+// first asked for, so that a handler that never looks at it pays nothing; the
+// front end's going away is watched from then on.
+type requestContext struct {
+	context.Context // the connection's, from BaseContext and ConnContext
+	c               *conn
+
+	mu     sync.Mutex // guards what follows
+	inner  context.Context
+	cancel context.CancelFunc
+	over   bool
+	watch  *watcher // nil while nobody looks, and where nothing can be watched
+}
+
+// connKey is the key under which a request's context holds its connection.
+type connKey struct{}
+
+// connOf returns the connection of the request that ctx descends from, or nil.
+func connOf(ctx context.Context) *conn {
+	c, _ := ctx.Value(connKey{}).(*conn)
+	return c
+}
+
+// Done implements context.Context.
+func (x *requestContext) Done() <-chan struct{} {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.inner == nil {
+		x.inner, x.cancel = context.WithCancel(x.Context)
+		if x.over {
+			x.cancel()
+		} else {
+			x.watch = watchPeer(x.c.rwc, x.c.srv.AllowHalfClose, x.end)
+		}
+	}
+	return x.inner.Done()
+}
+
+// Err implements context.Context.
+func (x *requestContext) Err() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case x.inner != nil:
+		return x.inner.Err()
+	case x.over:
+		return context.Canceled
+	}
+	return x.Context.Err()
+}
+
+// Value implements context.Context.
+func (x *requestContext) Value(key any) any {
+	switch key {
+	case connKey{}:
+		return x.c
+	case http.LocalAddrContextKey:
+		return x.c.rwc.LocalAddr()
+	}
+	x.mu.Lock()
+	inner := x.inner
+	x.mu.Unlock()
+	if inner != nil {
+		// Package context looks for its own kind here, and then needs no
+		// goroutine to pass a cancellation on.
+		return inner.Value(key)
+	}
+	return x.Context.Value(key)
+}
+
+// end cancels the context: the handler has returned, the front end has gone or
+// the server is forced to stop.
+func (x *requestContext) end() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.over = true
+	if x.cancel != nil {
+		x.cancel()
+	}
+}
+
+// stopWatching ends the watch on the front end, and waits for that.
+func (x *requestContext) stopWatching() {
+	x.mu.Lock()
+	watch := x.watch
+	x.watch = nil
+	x.mu.Unlock()
+	if watch != nil {
+		watch.stop()
+	}
+}

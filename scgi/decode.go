@@ -1,0 +1,83 @@
+package scgi
+
+import (
+	"bufio"
+	"io"
+	"net/http"
+	"strconv"
+)
+
+// ReadResponse reads the answer to r from an SCGI application, as a front end
+// does. r may be nil, which means a GET. Without a Status field the status is
+// 200, with a Location 302. The body ends with its Content-Length, before which
+// an end of input is io.ErrUnexpectedEOF, or with the input; closing it does not
+// close the input. Header blocks over 64 KiB or 256 fields are an error.
+//
+// ReadResponse reports io.ErrUnexpectedEOF when the input ends within the
+// header.
+func ReadResponse(br *bufio.Reader, r *http.Request) (*http.Response, error) {
+	status, reason, header, err := readAnswerHeader(br)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case status != 0:
+	case header.Get("Location") != "":
+		status = http.StatusFound
+	default:
+		status = http.StatusOK
+	}
+	resp := &http.Response{
+		Status:        strconv.Itoa(status) + " " + orElse(reason, http.StatusText(status)),
+		StatusCode:    status,
+		Proto:         "HTTP/1.1",
+		ProtoMajor:    1,
+		ProtoMinor:    1,
+		Header:        header,
+		ContentLength: -1,
+		Close:         true, // SCGI has no second request
+		Request:       r,
+	}
+	if length := header.Get("Content-Length"); length != "" {
+		n, err := parseContentLength(length)
+		if err != nil {
+			return nil, &ProtocolError{Reason: "in the answer: " + err.Error()}
+		}
+		resp.ContentLength = n
+	}
+	resp.Body = answerBody(br, r, resp)
+	return resp, nil
+}
+
+func answerBody(br *bufio.Reader, r *http.Request, resp *http.Response) io.ReadCloser {
+	switch {
+	case r != nil && r.Method == http.MethodHead:
+		return http.NoBody
+	case resp.StatusCode == http.StatusSwitchingProtocols:
+		return io.NopCloser(br)
+	case !bodyAllowed(resp.StatusCode):
+		resp.ContentLength = 0
+		return http.NoBody
+	case resp.ContentLength >= 0:
+		return io.NopCloser(&wholeReader{br, resp.ContentLength})
+	}
+	return io.NopCloser(br)
+}
+
+// wholeReader reads exactly so many bytes, and knows when there were fewer.
+type wholeReader struct {
+	r         io.Reader
+	remaining int64
+}
+
+func (w *wholeReader) Read(p []byte) (int, error) {
+	if w.remaining == 0 {
+		return 0, io.EOF
+	}
+	n, err := w.r.Read(p[:min(int64(len(p)), w.remaining)])
+	w.remaining -= int64(n)
+	if w.remaining > 0 && err != nil {
+		return n, unexpected(err)
+	}
+	return n, nil
+}

@@ -1,0 +1,167 @@
+package scgi
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// listener is a net.Listener that a Server serves. Its goroutine accepts; other
+// goroutines only wake it or, to force the end, close it.
+type listener struct {
+	net.Listener
+	srv  *Server
+	base context.Context
+
+	closing  sync.Once
+	closeErr error
+}
+
+// aside is what a listener may implement that knows how to keep new clients from
+// finding it while those that wait in its queue are still served.
+type aside interface{ MoveAside() error }
+
+// inherited is what a listener may implement whose queue outlives it, because
+// another process holds it open too.
+type inherited interface{ Inherited() bool }
+
+// serve accepts until the server stops or accepting fails for good.
+func (ln *listener) serve() error {
+	err := ln.acceptAll()
+	if errors.Is(err, ErrServerClosed) {
+		ln.empty()
+	}
+	if closeErr := ln.close(); closeErr != nil {
+		ln.srv.logger().Warn("scgi: closing a listener failed", "error", closeErr)
+	}
+	ln.srv.unregister(ln, err)
+	return err
+}
+
+// acceptAll returns ErrServerClosed as soon as the server leaves its serving
+// state, and else the error that no patience mends.
+func (ln *listener) acceptAll() error {
+	var pause time.Duration
+	for ln.srv.hasRoom(stateServing) {
+		rwc, err := ln.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			ln.start(rwc)
+		case ln.srv.isDraining():
+			return ErrServerClosed
+		case !passing(err):
+			return err
+		default:
+			pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
+			ln.srv.logger().Warn("scgi: accepting failed, trying again", "error", err, "pause", pause)
+			ln.srv.pause(pause)
+		}
+	}
+	return ErrServerClosed
+}
+
+// Bounds on the pause after an error in accepting: net/http's.
+const (
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
+)
+
+// passing reports whether an error in accepting passes: the process or the
+// machine is out of something, or the client has gone already.
+func passing(err error) bool {
+	for _, errno := range []error{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED,
+	} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// empty serves the connections that wait in the queue, so that closing the
+// listener resets nobody.
+func (ln *listener) empty() {
+	if l, ok := ln.Listener.(inherited); ok && l.Inherited() {
+		return
+	}
+	if l, ok := ln.Listener.(aside); ok {
+		if err := l.MoveAside(); err != nil {
+			ln.srv.logger().Warn("scgi: a listener could not be moved aside", "error", err)
+		}
+	}
+	if l, ok := ln.Listener.(interface{ SetDeadline(time.Time) error }); !ok || l.SetDeadline(time.Time{}) != nil {
+		return // wake has closed it
+	}
+	for ln.srv.hasRoom(stateDraining) && queued(ln.Listener) {
+		rwc, err := ln.Accept()
+		if err != nil && !passing(err) {
+			return
+		}
+		if err == nil {
+			ln.start(rwc)
+		}
+	}
+}
+
+// wake ends a wait in Accept, and every later one.
+func (ln *listener) wake() {
+	if l, ok := ln.Listener.(interface{ SetDeadline(time.Time) error }); ok && l.SetDeadline(aLongTimeAgo) == nil {
+		return
+	}
+	_ = ln.close() // its error is kept for serve
+}
+
+// close closes the listener once, and gives every caller the outcome.
+func (ln *listener) close() error {
+	ln.closing.Do(func() { ln.closeErr = ln.Listener.Close() })
+	return ln.closeErr
+}
+
+// start begins to serve a connection.
+func (ln *listener) start(rwc net.Conn) {
+	c := &conn{srv: ln.srv, rwc: rwc}
+	if !ln.srv.track(c) {
+		_ = rwc.Close() // the server breaks all connections
+		return
+	}
+	ln.srv.stats.accepted.Add(1)
+	c.setState(http.StateNew)
+	go c.serve(ln.base)
+}
+
+// hasRoom waits until another connection may be accepted, and reports whether
+// the server is still in that state or an earlier one.
+func (s *Server) hasRoom(state serverState) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	full := func() bool { return s.MaxConns > 0 && len(s.conns) >= s.MaxConns && s.state <= state }
+	if full() {
+		s.stats.pauses.Add(1)
+	}
+	for full() {
+		s.room.Wait()
+	}
+	return s.state <= state
+}
+
+func (s *Server) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state >= stateDraining
+}
+
+// pause waits for some time, or for the server to stop.
+func (s *Server) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.draining:
+	}
+}

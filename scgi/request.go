@@ -1,0 +1,257 @@
+package scgi
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// metaVars are the RFC 3875 meta-variables that become fields of a request.
+type metaVars struct {
+	contentLength int64
+	contentType   string
+	host          string
+	https         string
+	method        string
+	pathInfo      string
+	query         string
+	remoteAddr    string
+	remotePort    string
+	scriptName    string
+	serverName    string
+	serverPort    string
+	protocol      string
+	uri           string
+
+	headers []headerVar // HTTP_*, but those that never become request headers
+}
+
+// headerVar is a request header as it came.
+type headerVar struct{ name, value string }
+
+// newRequest makes the request that a handler sees of a header's variables. It
+// lacks its body. An error is a *ProtocolError: the variables
+// are well formed, but no request can be made of them that a front end meant.
+func newRequest(ctx context.Context, vars Vars) (*http.Request, error) {
+	meta := metaVars{headers: make([]headerVar, 0, 32)} // on the stack
+	if err := meta.collect(vars); err != nil {
+		return nil, err
+	}
+	if !validToken(meta.method) {
+		return nil, &ProtocolError{Reason: "REQUEST_METHOD is no method: " + quote(meta.method)}
+	}
+	u, err := meta.url()
+	if err != nil {
+		return nil, err
+	}
+	r := (&http.Request{
+		Method:        meta.method,
+		URL:           u,
+		Header:        meta.header(),
+		Body:          http.NoBody,
+		ContentLength: meta.contentLength,
+		Host:          meta.requestHost(),
+		RemoteAddr:    meta.remote(),
+		RequestURI:    meta.uri,
+	}).WithContext(ctx)
+	if r.RequestURI == "" {
+		r.RequestURI = u.RequestURI()
+	}
+	r.Proto, r.ProtoMajor, r.ProtoMinor = protocol(meta.protocol)
+	if meta.https != "" && !strings.EqualFold(meta.https, "off") {
+		// All that is known: the front end took the request in over TLS.
+		r.TLS = &tls.ConnectionState{HandshakeComplete: true}
+	}
+	return r, nil
+}
+
+// collect sorts the variables by what they mean to a request.
+func (m *metaVars) collect(vars Vars) error {
+	for block := vars.block; block != ""; {
+		var name, value string
+		name, value, block = cutVar(block)
+		switch name {
+		case "CONTENT_LENGTH":
+			m.contentLength, _ = parseContentLength(value) // ReadHeader has checked it
+		case "CONTENT_TYPE":
+			m.contentType = value
+		case "HTTPS":
+			m.https = value
+		case "REQUEST_METHOD":
+			m.method = value
+		case "PATH_INFO":
+			m.pathInfo = value
+		case "QUERY_STRING":
+			m.query = value
+		case "REMOTE_ADDR":
+			m.remoteAddr = value
+		case "REMOTE_PORT":
+			m.remotePort = value
+		case "SCRIPT_NAME":
+			m.scriptName = value
+		case "SERVER_NAME":
+			m.serverName = value
+		case "SERVER_PORT":
+			m.serverPort = value
+		case "SERVER_PROTOCOL":
+			m.protocol = value
+		case "REQUEST_URI":
+			m.uri = value
+		case "HTTP_HOST":
+			m.host = value
+		case "HTTP_CONTENT_LENGTH":
+			if err := m.sameLength(value); err != nil {
+				return err
+			}
+		case "HTTP_CONTENT_TYPE", // CONTENT_TYPE is that header
+			"HTTP_PROXY",             // httpoxy: Go's HTTP client among others would take it for HTTP_PROXY
+			"HTTP_TRANSFER_ENCODING": // the front end has undone it
+		default:
+			if strings.HasPrefix(name, "HTTP_") {
+				m.headers = append(m.headers, headerVar{name, value})
+			}
+		}
+	}
+	return nil
+}
+
+// sameLength holds the client's own Content-Length against CONTENT_LENGTH,
+// which stands first and so is known. nginx before 1.29.6 sends a smaller
+// CONTENT_LENGTH than it has body when it does not buffer requests: better no
+// answer than one to half a body.
+func (m *metaVars) sameLength(value string) error {
+	n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+	if err != nil || n != m.contentLength {
+		return &ProtocolError{Reason: "CONTENT_LENGTH is " + strconv.FormatInt(m.contentLength, 10) +
+			" but the client's Content-Length " + quote(value) + " (nginx before 1.29.6: scgi_request_buffering must be on)"}
+	}
+	return nil
+}
+
+// url makes the request's URL in origin form, without scheme and host.
+// REQUEST_URI is the one variable that every front end sends as the client
+// sent it; SCRIPT_NAME and PATH_INFO are decoded, and often missing.
+func (m *metaVars) url() (*url.URL, error) {
+	if m.uri != "" {
+		return parseRequestURI(m.uri)
+	}
+	path := m.scriptName + m.pathInfo
+	if path == "" {
+		return nil, &ProtocolError{Reason: "no REQUEST_URI, SCRIPT_NAME or PATH_INFO says what is asked for"}
+	}
+	return &url.URL{Path: path, RawQuery: m.query}, nil
+}
+
+// parseRequestURI parses a request target. Host and scheme of the absolute
+// form are dropped: which host is meant is the front end's word, in HTTP_HOST.
+func parseRequestURI(uri string) (*url.URL, error) {
+	if plainPath(uri) {
+		path, query, hasQuery := strings.Cut(uri, "?")
+		return &url.URL{Path: path, RawQuery: query, ForceQuery: hasQuery && query == ""}, nil
+	}
+	u, err := url.ParseRequestURI(uri)
+	if err != nil {
+		return nil, &ProtocolError{Reason: "REQUEST_URI is no request target: " + quote(uri)}
+	}
+	return &url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery, ForceQuery: u.ForceQuery}, nil
+}
+
+// plainPath reports whether a request target is a path that needs no decoding,
+// and maybe a query. Nearly all are; the others are net/url's.
+func plainPath(uri string) bool {
+	if uri[0] != '/' {
+		return false
+	}
+	for i := range len(uri) {
+		if uri[i] == '?' {
+			return plainQuery(uri[i+1:])
+		}
+		if !plainPathBytes[uri[i]] {
+			return false
+		}
+	}
+	return true
+}
+
+// plainPathBytes are those that net/url leaves as they are in a path, both ways.
+var plainPathBytes = func() (t [256]bool) {
+	for _, c := range []byte("$&+,-./0123456789:;=@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~") {
+		t[c] = true
+	}
+	return t
+}()
+
+func plainQuery(query string) bool {
+	for i := range len(query) {
+		if query[i] <= ' ' || query[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// requestHost is the host that the client asked for.
+func (m *metaVars) requestHost() string {
+	switch {
+	case m.host != "":
+		return m.host
+	case m.serverPort == "" || m.serverName == "":
+		return m.serverName
+	case m.serverPort == "80" && m.https == "" || m.serverPort == "443" && m.https != "":
+		return m.serverName
+	}
+	return net.JoinHostPort(strings.Trim(m.serverName, "[]"), m.serverPort)
+}
+
+// remote is the client's address, with port 0 when the front end does not say
+// which: so net.SplitHostPort works on it as it does under net/http.
+func (m *metaVars) remote() string {
+	if m.remoteAddr == "" {
+		return ""
+	}
+	port := m.remotePort
+	if port == "" {
+		port = "0"
+	}
+	return net.JoinHostPort(m.remoteAddr, port)
+}
+
+// protocol is what the client spoke to the front end: HTTP/1.0 for what is not
+// HTTP at all, such as Apache's INCLUDED.
+func protocol(s string) (proto string, major, minor int) {
+	if s == "HTTP/1.1" {
+		return s, 1, 1
+	}
+	if major, minor, ok := http.ParseHTTPVersion(s); ok {
+		return s, major, minor
+	}
+	return "HTTP/1.0", 1, 0
+}
+
+// header makes the request's header. A joined value stays one value: it is
+// what the client meant, and what net/http's own parser gives for one line.
+func (m *metaVars) header() http.Header {
+	h := make(http.Header, len(m.headers)+1)
+	values := make([]string, 0, len(m.headers)+1)
+	add := func(key, value string) {
+		if old := h[key]; old != nil {
+			h[key] = append(old, value)
+			return
+		}
+		values = append(values, value)
+		h[key] = values[len(values)-1 : len(values) : len(values)]
+	}
+	if m.contentType != "" {
+		add("Content-Type", m.contentType)
+	}
+	for _, v := range m.headers {
+		if key := headerKey(v.name); key != "" {
+			add(key, v.value)
+		}
+	}
+	return h
+}
