@@ -40,9 +40,9 @@ func AppendHeader(dst []byte, vars iter.Seq2[string, string]) ([]byte, error) {
 var errUnknownLength = errors.New("scgi: the length of the request's body is not known")
 
 // WriteRequest writes r as an SCGI request. It takes what an outgoing request
-// takes for an http.Client: Method, URL (its path and query, or RequestURI when
-// that is set), Host or URL.Host, Header, Body and ContentLength, which must be
-// known; and what a front end adds: Proto, RemoteAddr and TLS. An empty
+// takes for an http.Client: Method, the URL's path and query, Host or URL.Host,
+// Header, Body and ContentLength, which must be known; and what a front end
+// adds: Proto, RemoteAddr and TLS. RequestURI means nothing here. An empty
 // RemoteAddr is sent as 127.0.0.1, the client itself. Everything is in
 // PATH_INFO, nothing in SCRIPT_NAME. Headers with an underscore in their name
 // are dropped, since a variable could not tell them from those with a hyphen.
@@ -95,16 +95,12 @@ func requestVars(r *http.Request, length int64, mount string) iter.Seq2[string, 
 }
 
 func yieldTarget(r *http.Request, mount string, yield func(name, value string) bool) bool {
-	uri := r.RequestURI
-	if uri == "" {
-		uri = r.URL.RequestURI()
-	}
 	path := orElse(r.URL.Path, "/")
 	pathInfo := cutMount(path, mount)
 	if mount == "" || pathInfo == path {
 		mount = ""
 	}
-	return yield("REQUEST_URI", uri) &&
+	return yield("REQUEST_URI", r.URL.RequestURI()) &&
 		yield("SCRIPT_NAME", mount) &&
 		yield("PATH_INFO", pathInfo) &&
 		yield("QUERY_STRING", r.URL.RawQuery) &&

@@ -46,7 +46,7 @@ func (e *ProtocolError) Error() string {
 //
 // See https://python.ca/scgi/protocol.txt.
 func ReadHeader(r *bufio.Reader, max int) (Vars, error) {
-	length, digits, err := readLength(r, limitOr(max, defaultMaxHeaderBytes))
+	length, digits, err := readLength(r, min(limitOr(max, defaultMaxHeaderBytes), maxLength))
 	if err != nil {
 		return Vars{}, err
 	}
@@ -61,8 +61,11 @@ func ReadHeader(r *bufio.Reader, max int) (Vars, error) {
 	return parseBlock(block, start)
 }
 
-// maxLengthDigits keeps a length within an int everywhere.
-const maxLengthDigits = 9
+// Bounds that keep a length within an int everywhere.
+const (
+	maxLengthDigits = 9
+	maxLength       = 999_999_999
+)
 
 // readLength reads the netstring's length and its colon.
 func readLength(r *bufio.Reader, max int) (length, digits int, err error) {

@@ -31,7 +31,8 @@ func headerVarName(key string) string {
 }
 
 // headerKey is the other way: the canonical key of the header that a variable
-// called HTTP_* carries, or "" when no header can have such a name.
+// called HTTP_* carries, or "" when no header can have such a name, or must not
+// come from such a variable, however that is spelled (HTTP_Proxy, say).
 func headerKey(name string) string {
 	if key, ok := commonKeys[name]; ok {
 		return key
@@ -40,7 +41,11 @@ func headerKey(name string) string {
 	if !validToken(key) {
 		return ""
 	}
-	return http.CanonicalHeaderKey(key)
+	switch key = http.CanonicalHeaderKey(key); key {
+	case "Content-Length", "Content-Type", "Host", "Proxy", "Transfer-Encoding":
+		return ""
+	}
+	return key
 }
 
 // validToken reports whether s is a token of RFC 9110, section 5.6.2: what a

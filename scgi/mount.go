@@ -14,8 +14,10 @@ import (
 //
 //   - PATH_INFO when there is one, even an empty one, which stands for "/". A
 //     SCRIPT_NAME that goes on past the mount by whole segments gives them back
-//     (lighttpd with a key that ends in a slash). A PATH_INFO that is still
-//     percent-encoded, and so a suffix of REQUEST_URI's path, is decoded once
+//     (lighttpd with a key that ends in a slash), and where it does not reach
+//     the mount, PATH_INFO does (a front end that splits nothing). A PATH_INFO
+//     that is still percent-encoded, and so a suffix of REQUEST_URI's path, is
+//     decoded once; SCRIPT_NAME, which is wrong then, is what precedes it there
 //     (Apache).
 //   - without PATH_INFO (nginx's stock scgi_params) REQUEST_URI's path, decoded,
 //     less the mount.
@@ -35,9 +37,10 @@ func StripMount(mount string, h http.Handler) http.Handler {
 // mountedURL is the URL as the application under the mount sees it.
 func mountedURL(mount string, vars Vars, whole *url.URL) *url.URL {
 	u := *whole
-	scriptName, _ := vars.Lookup("SCRIPT_NAME")
+	scriptName := vars.Get("SCRIPT_NAME")
 	if pathInfo, ok := vars.Lookup("PATH_INFO"); ok {
-		u.Path, u.RawPath = mountedPathInfo(mount, scriptName, pathInfo, whole), ""
+		_, isApache := vars.Lookup("proxy-scgi-pathinfo")
+		u.Path, u.RawPath = mountedPathInfo(mount, scriptName, pathInfo, whole.EscapedPath(), isApache), ""
 	} else {
 		if mount == "" {
 			mount = strings.TrimRight(scriptName, "/")
@@ -47,20 +50,30 @@ func mountedURL(mount string, vars Vars, whole *url.URL) *url.URL {
 	}
 	if !strings.HasPrefix(u.Path, "/") {
 		u.Path = "/" + u.Path
-		u.RawPath = ""
+	}
+	if len(u.RawPath) == len(whole.RawPath) && u.Path != whole.Path {
+		u.RawPath = "" // the client encoded the mount in a way of its own
 	}
 	return &u
 }
 
-// mountedPathInfo is the path that PATH_INFO means.
-func mountedPathInfo(mount, scriptName, pathInfo string, whole *url.URL) string {
-	if strings.Contains(pathInfo, "%") && strings.HasSuffix(whole.EscapedPath(), pathInfo) {
-		if decoded, err := url.PathUnescape(pathInfo); err == nil {
-			pathInfo = decoded
+// mountedPathInfo is the path that PATH_INFO means. escaped is REQUEST_URI's.
+func mountedPathInfo(mount, scriptName, pathInfo, escaped string, isApache bool) string {
+	before, isSuffix := strings.CutSuffix(escaped, pathInfo)
+	if strings.Contains(pathInfo, "%") && (isSuffix || isApache) {
+		decoded, err := url.PathUnescape(pathInfo)
+		if err != nil {
+			return pathInfo
 		}
+		if !isSuffix { // AllowEncodedSlashes NoDecode: encoded by Apache once more
+			return decoded
+		}
+		scriptName, _ = url.PathUnescape(before) // it is a part of a valid path
+		pathInfo = decoded
 	}
-	if rest, ok := strings.CutPrefix(scriptName, mount+"/"); ok && mount != "" {
-		return "/" + rest + pathInfo
+	path := scriptName + pathInfo
+	if rest := cutMount(path, mount); mount != "" && rest != path {
+		return rest
 	}
 	return pathInfo
 }

@@ -15,7 +15,7 @@ type metaVars struct {
 	contentLength int64
 	contentType   string
 	host          string
-	https         string
+	https         bool
 	method        string
 	pathInfo      string
 	query         string
@@ -62,7 +62,7 @@ func newRequest(ctx context.Context, vars Vars) (*http.Request, error) {
 		r.RequestURI = u.RequestURI()
 	}
 	r.Proto, r.ProtoMajor, r.ProtoMinor = protocol(meta.protocol)
-	if meta.https != "" && !strings.EqualFold(meta.https, "off") {
+	if meta.https {
 		// All that is known: the front end took the request in over TLS.
 		r.TLS = &tls.ConnectionState{HandshakeComplete: true}
 	}
@@ -80,7 +80,7 @@ func (m *metaVars) collect(vars Vars) error {
 		case "CONTENT_TYPE":
 			m.contentType = value
 		case "HTTPS":
-			m.https = value
+			m.https = value != "" && !strings.EqualFold(value, "off")
 		case "REQUEST_METHOD":
 			m.method = value
 		case "PATH_INFO":
@@ -124,8 +124,8 @@ func (m *metaVars) collect(vars Vars) error {
 // CONTENT_LENGTH than it has body when it does not buffer requests: better no
 // answer than one to half a body.
 func (m *metaVars) sameLength(value string) error {
-	n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
-	if err != nil || n != m.contentLength {
+	n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 63) // no sign
+	if err != nil || int64(n) != m.contentLength {
 		return &ProtocolError{Reason: "CONTENT_LENGTH is " + strconv.FormatInt(m.contentLength, 10) +
 			" but the client's Content-Length " + quote(value) + " (nginx before 1.29.6: scgi_request_buffering must be on)"}
 	}
@@ -140,8 +140,13 @@ func (m *metaVars) url() (*url.URL, error) {
 		return parseRequestURI(m.uri)
 	}
 	path := m.scriptName + m.pathInfo
-	if path == "" {
+	switch {
+	case path == "":
 		return nil, &ProtocolError{Reason: "no REQUEST_URI, SCRIPT_NAME or PATH_INFO says what is asked for"}
+	case path[0] != '/':
+		return nil, &ProtocolError{Reason: "SCRIPT_NAME and PATH_INFO are no path: " + quote(path)}
+	case !plainQuery(m.query):
+		return nil, &ProtocolError{Reason: "QUERY_STRING is no query: " + quote(m.query)}
 	}
 	return &url.URL{Path: path, RawQuery: m.query}, nil
 }
@@ -185,9 +190,10 @@ var plainPathBytes = func() (t [256]bool) {
 	return t
 }()
 
+// plainQuery reports whether a query is one to net/url: all but control bytes.
 func plainQuery(query string) bool {
 	for i := range len(query) {
-		if query[i] <= ' ' || query[i] == 0x7f {
+		if query[i] < ' ' || query[i] == 0x7f {
 			return false
 		}
 	}
@@ -201,7 +207,7 @@ func (m *metaVars) requestHost() string {
 		return m.host
 	case m.serverPort == "" || m.serverName == "":
 		return m.serverName
-	case m.serverPort == "80" && m.https == "" || m.serverPort == "443" && m.https != "":
+	case m.serverPort == "80" && !m.https || m.serverPort == "443" && m.https:
 		return m.serverName
 	}
 	return net.JoinHostPort(strings.Trim(m.serverName, "[]"), m.serverPort)

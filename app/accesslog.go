@@ -1,0 +1,46 @@
+package app
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// accessLog writes one line about a request when it has been answered.
+type accessLog struct {
+	http.ResponseWriter
+	start  time.Time
+	status int
+	bytes  int
+}
+
+// Unwrap is for http.ResponseController.
+func (l *accessLog) Unwrap() http.ResponseWriter { return l.ResponseWriter }
+
+func (l *accessLog) WriteHeader(status int) {
+	if l.status == 0 {
+		l.status = status
+	}
+	l.ResponseWriter.WriteHeader(status)
+}
+
+func (l *accessLog) Write(p []byte) (int, error) {
+	if l.status == 0 {
+		l.status = http.StatusOK
+	}
+	n, err := l.ResponseWriter.Write(p)
+	l.bytes += n
+	return n, err
+}
+
+func (l *accessLog) write(logger *zerolog.Logger, r *http.Request) {
+	logger.Info().
+		Str("client", r.RemoteAddr).
+		Str("method", r.Method).
+		Str("uri", r.RequestURI).
+		Int("status", l.status).
+		Int("bytes", l.bytes).
+		Dur("took", time.Since(l.start)).
+		Msg("request")
+}

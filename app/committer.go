@@ -1,0 +1,274 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	"github.com/rs/zerolog"
+)
+
+// What a Committer's zero limits mean.
+const (
+	defaultMaxMessages = 10_000
+	defaultMaxBytes    = 64 << 20
+	defaultMaxBatch    = 1_000
+)
+
+// messageOverhead is counted for a message on top of its callsign and data:
+// about what the Message itself, its receipt and its waiter take.
+const messageOverhead = 512
+
+// Committer lets many writers share one durable commit. It takes whatever is
+// queued, with no fixed delay: while one batch is being stored the next one
+// forms. So a lone message waits for nothing but its own sync, and under load
+// the cost of a sync is spread over all that arrived during the one before.
+//
+// Set Log and the limits before the first Commit; the zero limits are usable.
+// A Committer is safe for concurrent use and must not be copied. It calls
+// Log.Append from one goroutine at a time, which lives only while there is
+// something to store.
+type Committer struct {
+	Log Log
+
+	// MaxMessages is how many messages may be waiting for their answer, those
+	// being stored included. Zero means 10,000.
+	MaxMessages int
+	// MaxBytes is how much memory they may take, about. Zero means 64 MiB. A
+	// message that is larger by itself is never taken.
+	MaxBytes int
+	// MaxBatch is how many messages one Append gets at most. Zero means 1,000.
+	MaxBatch int
+
+	// Logger is told once when the log has failed. The zero Logger is silent.
+	Logger zerolog.Logger
+
+	mu      sync.Mutex // guards what follows; never held while the log works
+	queue   []*batch   // oldest first; the last one takes new messages
+	waiting int        // messages admitted and not answered yet
+	bytes   int        // what those take
+	idle    chan struct{}
+	closed  bool
+	failed  error // matches ErrLogFailed once the log has failed
+	commits int64
+	stored  int64
+	refused int64
+}
+
+// batch is what one Append gets, and how its answers reach who waits for them:
+// receipts and err are set once, before done is closed. One channel a batch
+// wakes everybody, where one a message would cost as much as the log does.
+type batch struct {
+	messages []Message
+	bytes    int
+	done     chan struct{}
+	receipts []Receipt
+	err      error
+}
+
+// CommitterStats are a Committer's counters.
+type CommitterStats struct {
+	Queued   int   // messages waiting for their answer now, those being stored included
+	Commits  int64 // batches stored
+	Messages int64 // messages stored in them, duplicates included
+	Refused  int64 // messages not taken: the queue was full, or the Committer closed or failed
+	Err      error // why nothing is taken any more, matching ErrLogFailed; nil while all is well
+}
+
+// Commit stores a message and returns once it is durable, or certain not to be
+// acknowledged. Any number of goroutines may call it.
+//
+// When ctx ends first, its error is returned, but the message is stored all
+// the same: a retry finds it by its ID. The other errors are ErrQueueFull,
+// ErrCommitterClosed and what Log.Append returned, for every message of its
+// batch; once that matches ErrLogFailed, every later Commit fails with it.
+func (c *Committer) Commit(ctx context.Context, m Message) (Receipt, error) {
+	if err := ctx.Err(); err != nil {
+		return Receipt{}, err
+	}
+	b, i, err := c.admit(m)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return b.wait(ctx, i)
+}
+
+// Close stops admitting, stores and answers everything that was admitted, and
+// returns once that is done. When ctx ends first it returns ctx's error, and
+// the work goes on behind it. Close does not close the Log.
+func (c *Committer) Close(ctx context.Context) error {
+	c.mu.Lock()
+	c.closed = true
+	idle := c.idle
+	c.mu.Unlock()
+	if idle == nil {
+		return nil
+	}
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("app: storing what is queued: %w", ctx.Err())
+	}
+}
+
+// Stats returns the counters as they are now.
+func (c *Committer) Stats() CommitterStats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return CommitterStats{
+		Queued:   c.waiting,
+		Commits:  c.commits,
+		Messages: c.stored,
+		Refused:  c.refused,
+		Err:      c.failed,
+	}
+}
+
+// admit queues a message and returns the batch it is in and its place there.
+func (c *Committer) admit(m Message) (b *batch, i int, err error) {
+	size := messageOverhead + len(m.Callsign) + len(m.Data)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.refusal(size); err != nil {
+		c.refused++
+		return nil, 0, err
+	}
+	c.waiting++
+	c.bytes += size
+	b = c.forming()
+	b.messages = append(b.messages, m)
+	b.bytes += size
+	c.start()
+	return b, len(b.messages) - 1, nil
+}
+
+// refusal says why a message of that size cannot be admitted. c.mu is held.
+func (c *Committer) refusal(size int) error {
+	switch {
+	case c.closed:
+		return ErrCommitterClosed
+	case c.failed != nil:
+		return c.failed
+	case c.waiting >= cmp.Or(c.MaxMessages, defaultMaxMessages),
+		c.bytes+size > cmp.Or(c.MaxBytes, defaultMaxBytes):
+		return ErrQueueFull
+	}
+	return nil
+}
+
+// forming returns the batch that takes the next message. c.mu is held.
+func (c *Committer) forming() *batch {
+	if n := len(c.queue); n > 0 {
+		last := c.queue[n-1]
+		if len(last.messages) < cmp.Or(c.MaxBatch, defaultMaxBatch) {
+			return last
+		}
+	}
+	b := &batch{done: make(chan struct{})}
+	c.queue = append(c.queue, b)
+	return b
+}
+
+// start makes sure that somebody works on the queue. c.mu is held.
+func (c *Committer) start() {
+	if c.idle == nil {
+		c.idle = make(chan struct{})
+		go c.run()
+	}
+}
+
+// run stores one batch after the other until none is left.
+func (c *Committer) run() {
+	for b := c.take(); b != nil; b = c.take() {
+		receipts, err := c.append(b.messages)
+		c.answer(b, receipts, err)
+	}
+}
+
+// take removes the oldest batch from the queue, so that nothing is added to it
+// any more. With none left it returns nil and run is over: whoever is admitted
+// next starts it anew, which no Commit can miss under the one lock.
+func (c *Committer) take() *batch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queue) == 0 {
+		close(c.idle)
+		c.idle = nil
+		return nil
+	}
+	b := c.queue[0]
+	c.queue[0] = nil
+	c.queue = c.queue[1:]
+	return b
+}
+
+// append hands a batch to the log. A log that panics or does not return one
+// receipt a message has broken its contract, and what it holds is unknown:
+// that is a failed log, not one bad batch.
+func (c *Committer) append(messages []Message) (receipts []Receipt, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			receipts, err = nil, fmt.Errorf("%w: Append panicked: %v", ErrLogFailed, v)
+			c.Logger.Error().Bytes("stack", debug.Stack()).Err(err).Msg("log panicked")
+		}
+	}()
+	receipts, err = c.Log.Append(messages)
+	if err == nil && len(receipts) != len(messages) {
+		err = fmt.Errorf("%w: Append returned %d receipts for %d messages",
+			ErrLogFailed, len(receipts), len(messages))
+	}
+	return receipts, err
+}
+
+// answer tells everybody who waits for b, and, when the log has failed, those
+// queued behind it too.
+func (c *Committer) answer(b *batch, receipts []Receipt, err error) {
+	failed := errors.Is(err, ErrLogFailed)
+	answered := []*batch{b}
+	c.mu.Lock()
+	if err == nil {
+		c.commits++
+		c.stored += int64(len(b.messages))
+	}
+	if failed {
+		c.failed = err
+		answered = append(answered, c.queue...)
+		c.queue = nil
+	}
+	for _, a := range answered {
+		c.waiting -= len(a.messages)
+		c.bytes -= a.bytes
+	}
+	c.mu.Unlock()
+
+	if failed {
+		c.Logger.Error().Err(err).Msg("log failed, no more messages are taken")
+	}
+	for _, a := range answered {
+		a.finish(receipts, err)
+	}
+}
+
+// finish hands the answers over, once.
+func (b *batch) finish(receipts []Receipt, err error) {
+	b.receipts, b.err = receipts, err
+	b.messages = nil // the answers may be held longer than what they are for
+	close(b.done)
+}
+
+// wait returns the answer for message i of the batch.
+func (b *batch) wait(ctx context.Context, i int) (Receipt, error) {
+	select {
+	case <-b.done:
+	case <-ctx.Done():
+		return Receipt{}, ctx.Err()
+	}
+	if b.err != nil {
+		return Receipt{}, b.err
+	}
+	return b.receipts[i], nil
+}

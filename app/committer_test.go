@@ -1,0 +1,423 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/windsock-scgi/windsock/app"
+)
+
+// fakeLog keeps what it is given in memory. appending, if set, is called
+// before each batch is kept; what it returns or panics with is Append's fate.
+type fakeLog struct {
+	appending func(batch []app.Message) error
+
+	mu      sync.Mutex // guards what follows
+	seqs    map[app.ID]int64
+	batches []int // the size of each batch kept
+	inside  int   // Appends under way: never more than one
+}
+
+func (l *fakeLog) Append(batch []app.Message) ([]app.Receipt, error) {
+	l.enter(1)
+	defer l.enter(-1)
+	if l.appending != nil {
+		if err := l.appending(batch); err != nil {
+			return nil, err
+		}
+	}
+	return l.keep(batch), nil
+}
+
+func (l *fakeLog) enter(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.inside += n; l.inside > 1 {
+		panic("Append was called by two goroutines at a time")
+	}
+}
+
+func (l *fakeLog) keep(batch []app.Message) []app.Receipt {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.seqs == nil {
+		l.seqs = map[app.ID]int64{}
+	}
+	l.batches = append(l.batches, len(batch))
+	receipts := make([]app.Receipt, len(batch))
+	for i, m := range batch {
+		seq, duplicate := l.seqs[m.ID]
+		if !duplicate {
+			seq = int64(len(l.seqs) + 1)
+			l.seqs[m.ID] = seq
+		}
+		receipts[i] = app.Receipt{Seq: seq, ID: m.ID, Duplicate: duplicate}
+	}
+	return receipts
+}
+
+func (l *fakeLog) Read(context.Context, app.Query) (app.Page, error) { panic("not used") }
+
+// numbered returns a message whose ID is made of n.
+func numbered(n int) app.Message {
+	m := app.Message{Callsign: "G8XYZ", Type: app.ListenerInfo, Data: []byte(`{}`)}
+	binary.BigEndian.PutUint64(m.ID[:], uint64(n))
+	return m
+}
+
+// answer is what one Commit returned.
+type answer struct {
+	receipt app.Receipt
+	err     error
+}
+
+// commitEach commits messages first to last at the same time and returns where
+// their answers will be once each has returned.
+func commitEach(t *testing.T, c *app.Committer, first, last int) func() []answer {
+	t.Helper()
+	answers := make([]answer, last-first+1)
+	var wg sync.WaitGroup
+	for n := first; n <= last; n++ {
+		wg.Go(func() {
+			a := &answers[n-first]
+			a.receipt, a.err = c.Commit(t.Context(), numbered(n))
+		})
+	}
+	return func() []answer { wg.Wait(); return answers }
+}
+
+// gated returns a log whose Append waits for one value from the gate a batch.
+func gated() (*fakeLog, chan error) {
+	gate := make(chan error)
+	return &fakeLog{appending: func([]app.Message) error { return <-gate }}, gate
+}
+
+func TestCommitterZeroValue(t *testing.T) {
+	c := app.Committer{Log: &fakeLog{}}
+	for n := 1; n <= 3; n++ {
+		receipt, err := c.Commit(t.Context(), numbered(n))
+		require.NoError(t, err)
+		assert.Equal(t, app.Receipt{Seq: int64(n), ID: numbered(n).ID}, receipt)
+	}
+	receipt, err := c.Commit(t.Context(), numbered(2))
+	require.NoError(t, err)
+	assert.Equal(t, app.Receipt{Seq: 2, ID: numbered(2).ID, Duplicate: true}, receipt)
+	assert.Equal(t, app.CommitterStats{Commits: 4, Messages: 4}, c.Stats())
+	require.NoError(t, c.Close(t.Context()))
+}
+
+// A batch forms while the one before is stored, however many come, up to
+// MaxBatch; the first one waits for nobody.
+func TestCommitterGroups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, gate := gated()
+		c := app.Committer{Log: log, MaxBatch: 40}
+		first := commitEach(t, &c, 1, 1)
+		synctest.Wait()
+		rest := commitEach(t, &c, 2, 101)
+		synctest.Wait()
+		assert.Equal(t, app.CommitterStats{Queued: 101}, c.Stats())
+
+		for range 4 {
+			gate <- nil
+		}
+		for _, a := range append(first(), rest()...) {
+			assert.NoError(t, a.err)
+		}
+		synctest.Wait()
+		assert.Equal(t, []int{1, 40, 40, 20}, log.batches)
+		assert.Equal(t, app.CommitterStats{Commits: 4, Messages: 101}, c.Stats())
+	})
+}
+
+func TestCommitterBounds(t *testing.T) {
+	large := numbered(9)
+	large.Data = make([]byte, 10_000)
+	tests := []struct {
+		name               string
+		messages, maxBytes int
+		next               app.Message
+	}{
+		{"count", 3, 0, numbered(4)},
+		{"bytes", 0, 10_000, large},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log, gate := gated()
+				c := app.Committer{Log: log, MaxMessages: tt.messages, MaxBytes: tt.maxBytes}
+				admitted := commitEach(t, &c, 1, 3)
+				synctest.Wait()
+
+				// Those being stored count too: they are in memory.
+				_, err := c.Commit(t.Context(), tt.next)
+				assert.ErrorIs(t, err, app.ErrQueueFull)
+				assert.Equal(t, app.CommitterStats{Queued: 3, Refused: 1}, c.Stats())
+
+				close(gate)
+				admitted()
+				synctest.Wait()
+				_, err = c.Commit(t.Context(), numbered(4))
+				assert.NoError(t, err, "there is room again")
+				assert.Equal(t, 4, len(log.seqs))
+				assert.Zero(t, c.Stats().Queued)
+			})
+		})
+	}
+}
+
+// Whatever Append does, everybody in the batch gets an answer; whether there
+// is a next batch depends on what it did.
+func TestCommitterFaults(t *testing.T) {
+	broken := errors.New("broken")
+	tests := []struct {
+		name   string
+		fault  func() error
+		want   error
+		failed bool
+	}{
+		{"error", func() error { return broken }, broken, false},
+		{"disk full", func() error { return app.ErrDiskFull }, app.ErrDiskFull, false},
+		{"failed", func() error { return fmt.Errorf("sync: %w", app.ErrLogFailed) }, app.ErrLogFailed, true},
+		{"panic", func() error { panic("at the disk") }, app.ErrLogFailed, true},
+		{"nil panic", func() error { panic(nil) }, app.ErrLogFailed, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gate := make(chan func() error)
+				log := &fakeLog{appending: func([]app.Message) error { return (<-gate)() }}
+				var logged bytes.Buffer
+				c := app.Committer{Log: log, MaxBatch: 2, Logger: zerolog.New(&logged)}
+				plug := commitEach(t, &c, 1, 1) // so that the next two are one batch
+				synctest.Wait()
+				batch := commitEach(t, &c, 2, 3)
+				synctest.Wait()
+				queued := commitEach(t, &c, 4, 6)
+				synctest.Wait()
+
+				gate <- func() error { return nil }
+				assert.NoError(t, plug()[0].err)
+				gate <- tt.fault
+				for _, a := range batch() {
+					assert.ErrorIs(t, a.err, tt.want)
+					assert.Zero(t, a.receipt)
+				}
+				if !tt.failed {
+					gate <- func() error { return nil }
+					gate <- func() error { return nil }
+				}
+				for _, a := range queued() {
+					assert.Equal(t, tt.failed, errors.Is(a.err, app.ErrLogFailed), a.err)
+				}
+				synctest.Wait()
+
+				stats := c.Stats()
+				assert.Zero(t, stats.Queued)
+				assert.Equal(t, tt.failed, stats.Err != nil)
+				assert.Equal(t, tt.failed, logged.Len() > 0)
+				if tt.failed {
+					_, err := c.Commit(t.Context(), numbered(7))
+					assert.Equal(t, stats.Err, err, "at once: nobody opens the gate")
+					assert.Len(t, log.seqs, 1)
+				}
+				assert.NoError(t, c.Close(t.Context()))
+			})
+		})
+	}
+}
+
+// miscounting returns a receipt too few or too many.
+type miscounting struct {
+	fakeLog
+	extra int
+}
+
+func (l *miscounting) Append(batch []app.Message) ([]app.Receipt, error) {
+	return make([]app.Receipt, len(batch)+l.extra), nil
+}
+
+func TestCommitterWrongReceipts(t *testing.T) {
+	for _, extra := range []int{-1, 1} {
+		c := app.Committer{Log: &miscounting{extra: extra}}
+		_, err := c.Commit(t.Context(), numbered(1))
+		assert.ErrorIs(t, err, app.ErrLogFailed)
+		assert.ErrorIs(t, c.Stats().Err, app.ErrLogFailed)
+	}
+}
+
+func TestCommitterClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, gate := gated()
+		c := app.Committer{Log: log, MaxBatch: 2}
+		first := commitEach(t, &c, 1, 1)
+		synctest.Wait()
+		busy := commitEach(t, &c, 2, 5)
+		synctest.Wait()
+
+		closed := make(chan error, 2)
+		for range 2 {
+			go func() { closed <- c.Close(t.Context()) }()
+		}
+		synctest.Wait()
+		_, err := c.Commit(t.Context(), numbered(6))
+		assert.ErrorIs(t, err, app.ErrCommitterClosed)
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		start := time.Now()
+		assert.ErrorIs(t, c.Close(ctx), context.DeadlineExceeded, "the log is stuck")
+		assert.Equal(t, time.Minute, time.Since(start))
+		assert.Empty(t, closed)
+
+		gate <- nil
+		gate <- errors.New("one batch fails while it closes")
+		gate <- nil
+		failed := 0
+		for _, a := range append(first(), busy()...) {
+			if a.err != nil {
+				failed++
+			}
+		}
+		assert.Equal(t, 2, failed)
+		assert.NoError(t, <-closed)
+		assert.NoError(t, <-closed)
+		assert.NoError(t, c.Close(t.Context()), "again")
+		assert.Len(t, log.seqs, 3)
+	})
+}
+
+func TestCommitterCloseUnused(t *testing.T) {
+	c := app.Committer{Log: &fakeLog{}}
+	require.NoError(t, c.Close(t.Context()))
+	_, err := c.Commit(t.Context(), numbered(1))
+	assert.ErrorIs(t, err, app.ErrCommitterClosed)
+	assert.Equal(t, app.CommitterStats{Refused: 1}, c.Stats())
+}
+
+// Who stops waiting gets his answer from a retry: the message is stored.
+func TestCommitterCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, gate := gated()
+		c := app.Committer{Log: log}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.Commit(ctx, numbered(1))
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, 1, c.Stats().Queued)
+
+		close(gate)
+		receipt, err := c.Commit(t.Context(), numbered(1))
+		require.NoError(t, err)
+		assert.Equal(t, app.Receipt{Seq: 1, ID: numbered(1).ID, Duplicate: true}, receipt)
+		_, err = c.Commit(ctx, numbered(2))
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		require.NoError(t, c.Close(t.Context()))
+		assert.Len(t, log.seqs, 1, "what was given up before it was admitted is not stored")
+	})
+}
+
+// Many writers, small limits, a log that fails now and then, some who give up,
+// and a Close in the middle: who is told of success finds his message stored
+// under the seq he was told, and everybody is told something.
+func TestCommitterManyWriters(t *testing.T) {
+	const writers, each = 64, 100
+	broken := errors.New("broken")
+	log := &fakeLog{appending: func([]app.Message) error {
+		if rand.IntN(10) == 0 {
+			return broken
+		}
+		return nil
+	}}
+	c := app.Committer{Log: log, MaxMessages: 50, MaxBatch: 7}
+	var answers [writers][each]answer
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for i := range each {
+				answers[w][i] = commitOrGiveUp(t, &c, w*each+i)
+				if w == 0 && i == each/2 {
+					assert.NoError(t, c.Close(t.Context()))
+				}
+			}
+		})
+	}
+	wg.Wait()
+
+	acknowledged, refused := 0, int64(0)
+	for n := range writers * each {
+		a := answers[n/each][n%each]
+		switch {
+		case a.err == nil:
+			acknowledged++
+			require.Equal(t, log.seqs[numbered(n).ID], a.receipt.Seq)
+			require.Equal(t, numbered(n).ID, a.receipt.ID)
+		case errors.Is(a.err, app.ErrQueueFull), errors.Is(a.err, app.ErrCommitterClosed):
+			refused++
+			require.Zero(t, log.seqs[numbered(n).ID])
+		default:
+			require.True(t, errors.Is(a.err, broken) || errors.Is(a.err, context.Canceled), a.err)
+		}
+	}
+	stats := c.Stats()
+	assert.Equal(t, refused, stats.Refused)
+	assert.Zero(t, stats.Queued)
+	assert.NoError(t, stats.Err)
+	assert.Equal(t, len(log.seqs), int(stats.Messages))
+	assert.LessOrEqual(t, acknowledged, len(log.seqs))
+}
+
+// commitOrGiveUp commits message n, one time in eight with a context that ends
+// at some moment meanwhile.
+func commitOrGiveUp(t *testing.T, c *app.Committer, n int) (a answer) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if n%8 == 0 {
+		go cancel()
+	}
+	a.receipt, a.err = c.Commit(ctx, numbered(n))
+	return a
+}
+
+func BenchmarkCommitter(b *testing.B) {
+	for _, writers := range []int{1, 64, 1024} {
+		b.Run(fmt.Sprint(writers), func(b *testing.B) {
+			log := &discard{}
+			c := app.Committer{Log: log}
+			b.ReportAllocs()
+			b.SetParallelism(max(1, writers/2))
+			b.RunParallel(func(pb *testing.PB) {
+				m := numbered(1)
+				for pb.Next() {
+					if _, err := c.Commit(context.Background(), m); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			if stats := c.Stats(); stats.Messages != int64(b.N) {
+				b.Errorf("%d messages were stored, want %d", stats.Messages, b.N)
+			}
+			b.ReportMetric(float64(c.Stats().Messages)/float64(c.Stats().Commits), "messages/batch")
+		})
+	}
+}
+
+// discard acknowledges everything.
+type discard struct{ fakeLog }
+
+func (*discard) Append(batch []app.Message) ([]app.Receipt, error) {
+	return make([]app.Receipt, len(batch)), nil
+}

@@ -1,0 +1,249 @@
+package app
+
+// This file reads the envelope of one message: which keys it has, who sent
+// it, of what type it is and when. The order of the checks is part of the
+// contract. What the data holds is in data.go.
+
+import (
+	"fmt"
+	"math/bits"
+	"net/netip"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// maxCallsign is how many characters a callsign may have.
+const maxCallsign = 32
+
+// InvalidError is returned by Decode for a body that is no valid message.
+// Both of its parts may be shown to the client: they quote at most a few
+// dozen bytes of what it sent.
+type InvalidError struct {
+	// Pointer is the RFC 6901 JSON pointer of the field at fault, such as
+	// "/data/latitude". It is empty when the body as a whole is, or the
+	// request around it.
+	Pointer string
+	// Reason says what is wrong and what is expected, without the field's
+	// name: "must be between -90 and 90, not 91".
+	Reason string
+}
+
+var _ error = (*InvalidError)(nil)
+
+// Error returns the reason after the field's name, as in "data.latitude: must
+// be between -90 and 90, not 91".
+func (e *InvalidError) Error() string {
+	if e.Pointer == "" {
+		return e.Reason
+	}
+	return strings.ReplaceAll(e.Pointer[1:], "/", ".") + ": " + e.Reason
+}
+
+// Decode reads one message from the body of a request. The body is strict
+// JSON: see checkJSON. remoteAddr is the request's REMOTE_ADDR, and now is
+// when the server had the whole of it. The message keeps no part of body.
+//
+// Every error is an *InvalidError, and the message is then the zero Message.
+func Decode(body []byte, remoteAddr string, now time.Time) (Message, error) {
+	env, err := readEnvelope(body)
+	if err != nil {
+		return Message{}, err
+	}
+	m := Message{Received: now, TimeUploaded: now.Unix()}
+	if m.Callsign, err = decodeCallsign(env.callsign); err != nil {
+		return Message{}, err
+	}
+	if m.Address, err = decodeAddress(remoteAddr); err != nil {
+		return Message{}, err
+	}
+	if m.Type, err = decodeType(env.kind); err != nil {
+		return Message{}, err
+	}
+	if err = decodeTimes(&m, env); err != nil {
+		return Message{}, err
+	}
+	if m.Data, err = canonicalData(m.Type, env.data); err != nil {
+		return Message{}, err
+	}
+	m.ID = messageID(&m)
+	return m, nil
+}
+
+// envelope holds the raw JSON values of the five required keys.
+type envelope struct {
+	callsign, kind, created, uploaded, data []byte
+}
+
+// readEnvelope finds the required keys of a message. Unknown ones are ignored.
+func readEnvelope(body []byte) (envelope, error) {
+	if err := checkJSON(body); err != nil {
+		return envelope{}, err
+	}
+	root := body[skipBlanks(body, 0):]
+	if root[0] != '{' {
+		return envelope{}, invalid("", "must be a JSON object, not %s", describe(root))
+	}
+	var env envelope
+	for name, value := range members(root) {
+		switch string(name) {
+		case "callsign":
+			env.callsign = value
+		case "type":
+			env.kind = value
+		case "time_created":
+			env.created = value
+		case "time_uploaded":
+			env.uploaded = value
+		case "data":
+			env.data = value
+		}
+	}
+	return env, env.complete()
+}
+
+// complete returns an error that names the first required key that is absent.
+func (env *envelope) complete() error {
+	switch {
+	case env.callsign == nil:
+		return missing("/callsign")
+	case env.kind == nil:
+		return missing("/type")
+	case env.created == nil:
+		return missing("/time_created")
+	case env.uploaded == nil:
+		return missing("/time_uploaded")
+	case env.data == nil:
+		return missing("/data")
+	}
+	return nil
+}
+
+// decodeCallsign returns the callsign in upper case.
+func decodeCallsign(raw []byte) (string, error) {
+	const pointer = "/callsign"
+	if raw[0] != '"' {
+		return "", invalid(pointer, "must be a string, not %s", describe(raw))
+	}
+	text := unquote(raw)
+	for _, c := range text {
+		if !inCallsign(c) {
+			return "", invalid(pointer, "must be of the characters A-Z a-z 0-9 / _ - only, not %s", quote(text))
+		}
+	}
+	// Every character is ASCII by now, so that bytes are characters.
+	if len(text) == 0 || len(text) > maxCallsign {
+		return "", invalid(pointer, "must have 1 to %d characters, not %d", maxCallsign, len(text))
+	}
+	return strings.ToUpper(string(text)), nil
+}
+
+func inCallsign(c byte) bool {
+	return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' ||
+		c == '/' || c == '_' || c == '-'
+}
+
+// decodeAddress returns the client's address in its one canonical form.
+func decodeAddress(remoteAddr string) (netip.Addr, error) {
+	addr, err := netip.ParseAddr(remoteAddr)
+	// The zone is looked at before Unmap, which drops it.
+	if err != nil || addr.Zone() != "" {
+		return netip.Addr{}, invalid("", "REMOTE_ADDR must be an IP address without a zone, not %s", quote(remoteAddr))
+	}
+	return addr.Unmap(), nil
+}
+
+// decodeType returns the type that the envelope names, if a client may send it.
+func decodeType(raw []byte) (Type, error) {
+	const pointer = "/type"
+	if raw[0] != '"' {
+		return "", invalid(pointer, "must be a string, not %s", describe(raw))
+	}
+	switch text := unquote(raw); Type(text) {
+	case ReceivedTelem:
+		return ReceivedTelem, nil
+	case ListenerInfo:
+		return ListenerInfo, nil
+	case ListenerTelem:
+		return ListenerTelem, nil
+	case Telem:
+		return "", invalid(pointer, "must not be TELEM: only a parser inside the system makes these")
+	default:
+		return "", invalid(pointer, "must be RECEIVED_TELEM, LISTENER_INFO or LISTENER_TELEM, not %s", quote(text))
+	}
+}
+
+// decodeTimes fills in the client's two times and the stored time_created.
+// m.TimeUploaded is the server's now already.
+func decodeTimes(m *Message, env envelope) (err error) {
+	if m.ClientCreated, err = decodeInteger("/time_created", env.created); err != nil {
+		return err
+	}
+	if m.ClientUploaded, err = decodeInteger("/time_uploaded", env.uploaded); err != nil {
+		return err
+	}
+	var fits bool
+	m.TimeCreated, fits = shiftTime(m.ClientCreated, m.TimeUploaded, m.ClientUploaded)
+	if !fits {
+		return invalid("/time_created", "must fit 64 bits after the client's clock is corrected by time_uploaded")
+	}
+	return nil
+}
+
+// shiftTime returns created + (now - uploaded): an error of the client's clock
+// and a late retry cancel out. The sum is made in 128 bits, so that only the
+// final result can fail to fit; fits is false when it does.
+func shiftTime(created, now, uploaded int64) (shifted int64, fits bool) {
+	low, carry := bits.Add64(uint64(created), uint64(now), 0)
+	high, _ := bits.Add64(signWord(created), signWord(now), carry)
+	low, borrow := bits.Sub64(low, uint64(uploaded), 0)
+	high, _ = bits.Sub64(high, signWord(uploaded), borrow)
+	shifted = int64(low)
+	return shifted, high == signWord(shifted)
+}
+
+// signWord is the upper half of n in 128 bits.
+func signWord(n int64) uint64 { return uint64(n >> 63) }
+
+// invalid makes an *InvalidError.
+func invalid(pointer, format string, args ...any) error {
+	return &InvalidError{Pointer: pointer, Reason: fmt.Sprintf(format, args...)}
+}
+
+// missing is the error for a required key that is absent.
+func missing(pointer string) error { return invalid(pointer, "is required") }
+
+// maxQuoted is how many bytes of a client's value an error repeats.
+const maxQuoted = 40
+
+// quote returns text as a quoted Go string, cut to maxQuoted bytes.
+func quote[T []byte | string](text T) string {
+	return fmt.Sprintf("%q", shorten(text))
+}
+
+// describe says what a raw JSON value is, for the end of a sentence "must be
+// x, not y".
+func describe(raw []byte) string {
+	switch raw[0] {
+	case '{':
+		return "an object"
+	case '[':
+		return "a list"
+	case '"':
+		return quote(unquote(raw))
+	default: // a number, true, false or null; blanks may follow
+		return shorten(raw[:skipValue(raw, 0)])
+	}
+}
+
+// shorten cuts text to maxQuoted bytes, between two characters.
+func shorten[T []byte | string](text T) string {
+	if len(text) <= maxQuoted {
+		return string(text)
+	}
+	short := text[:maxQuoted]
+	for len(short) > maxQuoted-utf8.UTFMax && !utf8.RuneStart(text[len(short)]) {
+		short = short[:len(short)-1]
+	}
+	return string(short) + "…"
+}

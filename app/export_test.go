@@ -1,0 +1,11 @@
+package app
+
+import "testing"
+
+// What the tests over a real socket share with those of the decoder.
+type MessageCase = messageCase
+
+func ReadMessageCases(tb testing.TB) []MessageCase { return readMessageCases(tb) }
+
+func (c *messageCase) Bytes() []byte         { return c.body() }
+func (c *messageCase) RemoteAddress() string { return c.remoteAddr() }

@@ -1,0 +1,98 @@
+package app
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// Limits on the body of a message.
+const (
+	maxMessageBytes = 1 << 20
+	maxMessageTime  = 30 * time.Second // from its first byte to its last
+)
+
+// Handler is windsock's HTTP surface, as it stands under the mount. Its fields
+// must be set before it serves and not be changed after.
+type Handler struct {
+	Log       Log
+	Committer *Committer
+	// Logger gets one line a request and the cause of every failure. The zero
+	// Logger is silent.
+	Logger zerolog.Logger
+	// Version is shown on the status page.
+	Version string
+}
+
+var _ http.Handler = (*Handler)(nil)
+
+// action is what the surface does at one path.
+type action struct {
+	path   string
+	method string // GET stands for HEAD too
+	serve  func(*Handler, http.ResponseWriter, *http.Request) error
+}
+
+// actions is the whole surface.
+var actions = []action{
+	{"/", http.MethodGet, (*Handler).info},
+	{"/message", http.MethodPost, (*Handler).insert},
+	{"/messages", http.MethodGet, (*Handler).read},
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h.Logger.GetLevel() <= zerolog.InfoLevel {
+		logged := &accessLog{ResponseWriter: w, start: time.Now()}
+		defer logged.write(&h.Logger, r)
+		w = logged
+	}
+	serve, err := route(r)
+	if err == nil {
+		err = serve(h, w, r)
+	}
+	if err != nil {
+		h.fail(w, r, err)
+	}
+}
+
+// route finds what a request asks for.
+func route(r *http.Request) (func(*Handler, http.ResponseWriter, *http.Request) error, error) {
+	var allowed []string
+	for _, a := range actions {
+		if a.path != r.URL.Path {
+			continue
+		}
+		if a.method == r.Method || a.method == http.MethodGet && r.Method == http.MethodHead {
+			return a.serve, nil
+		}
+		allowed = append(allowed, a.method)
+		if a.method == http.MethodGet {
+			allowed = append(allowed, http.MethodHead)
+		}
+	}
+	if allowed == nil {
+		return nil, &statusError{status: http.StatusNotFound, detail: notFound}
+	}
+	return nil, &statusError{
+		status: http.StatusMethodNotAllowed,
+		detail: "This path takes " + strings.Join(allowed, " and ") + ".",
+		header: http.Header{"Allow": {strings.Join(allowed, ", ")}},
+	}
+}
+
+// notFound is habitat.http's answer, in its words.
+var notFound = "Action not found. Try one of these: " + strings.Join(actionNames(), ", ")
+
+func actionNames() []string {
+	var names []string
+	for _, a := range actions {
+		if name := strings.TrimPrefix(a.path, "/"); name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,83 @@
+package app
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"net/http"
+	"time"
+)
+
+// infoText is the page for whoever asks with curl.
+const infoText = `windsock takes in messages by HTTP POST, and answers OK once they are on disk.
+
+POST message    one message, as JSON:
+                {"callsign": "G8XYZ", "type": "LISTENER_INFO", "time_created": 1301774389,
+                 "time_uploaded": 1301774390, "data": {"name": "Alice", "radio": "FT-817"}}
+                type is RECEIVED_TELEM, LISTENER_INFO or LISTENER_TELEM.
+GET messages    what is stored, oldest first: ?after=SEQ goes on from there,
+                ?last=N gives the newest, ?type= and ?callsign= choose.
+
+Ask with "Accept: application/json" for receipts and errors as JSON.
+`
+
+// recentMessages is how many messages the status page shows.
+const recentMessages = 20
+
+//go:embed status.html
+var statusSource string
+
+var statusPage = template.Must(template.New("status").Funcs(template.FuncMap{
+	"clock": func(seconds int64) string { return time.Unix(seconds, 0).UTC().Format("2006-01-02 15:04:05") },
+}).Parse(statusSource))
+
+// status is what the status page shows.
+type status struct {
+	Version string
+	Now     time.Time
+	Log     string
+	Oldest  int64
+	Newest  int64
+	Recent  []Entry // newest first
+	Queue   CommitterStats
+}
+
+// info is GET /: a few words for a person with a terminal, the status page for
+// one with a browser.
+func (h *Handler) info(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Set("Vary", "Accept")
+	if !accepts(r, "text/html") {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, err := w.Write([]byte(infoText))
+		return errAnswered(err)
+	}
+	page, err := h.Log.Read(r.Context(), Query{Last: true, Limit: recentMessages})
+	if err != nil {
+		return fmt.Errorf("reading the newest messages: %w", err)
+	}
+	var html bytes.Buffer
+	err = statusPage.Execute(&html, status{
+		Version: h.Version,
+		Now:     time.Now().UTC(),
+		Log:     page.Log,
+		Oldest:  page.Oldest,
+		Newest:  page.Next,
+		Recent:  newestFirst(page.Entries),
+		Queue:   h.Committer.Stats(),
+	})
+	if err != nil {
+		return fmt.Errorf("making the status page: %w", err)
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, err = w.Write(html.Bytes())
+	return errAnswered(err)
+}
+
+func newestFirst(entries []Entry) []Entry {
+	turned := make([]Entry, 0, len(entries))
+	for i := range entries {
+		turned = append(turned, entries[len(entries)-1-i])
+	}
+	return turned
+}

@@ -1,0 +1,75 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/windsock-scgi/windsock/scgi"
+)
+
+// insert is POST /message: the answer is OK, and only once the message is
+// durable.
+func (h *Handler) insert(w http.ResponseWriter, r *http.Request) error {
+	body, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	message, err := Decode(body, scgi.Env(r).Get("REMOTE_ADDR"), time.Now())
+	if err != nil {
+		return err
+	}
+	// It waits for its commit, not for the client: one that has gone away by
+	// then sends its message again, and is told of the first one.
+	receipt, err := h.Committer.Commit(context.WithoutCancel(r.Context()), message)
+	if err != nil {
+		return fmt.Errorf("message of %s %w: %w", message.Callsign, errNotStored, err)
+	}
+	if accepts(r, "application/json") {
+		return writeJSON(w, http.StatusOK, "application/json", receipt)
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, err = w.Write([]byte("OK"))
+	return errAnswered(err)
+}
+
+// readBody reads a body of at most maxMessageBytes. What is set aside for it
+// grows with what arrives.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return nil, &statusError{
+			status: http.StatusUnsupportedMediaType,
+			detail: "The body's Content-Encoding is not one that is taken here; send it as it is.",
+			header: http.Header{"Accept-Encoding": {"identity"}},
+		}
+	}
+	if r.ContentLength > maxMessageBytes {
+		return nil, &http.MaxBytesError{Limit: maxMessageBytes}
+	}
+	// Not every server behind the handler has deadlines (a test's has none).
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(maxMessageTime))
+	var body bytes.Buffer
+	body.Grow(int(min(max(r.ContentLength, 0), 8<<10)) + bytes.MinRead)
+	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxMessageBytes)); err != nil {
+		return nil, fmt.Errorf("reading the body: %w", err)
+	}
+	return body.Bytes(), nil
+}
+
+// writeJSON answers with v as JSON, on one line.
+func writeJSON(w http.ResponseWriter, status int, contentType string, v any) error {
+	var line bytes.Buffer
+	encoder := json.NewEncoder(&line)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return fmt.Errorf("encoding an answer: %w", err)
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_, err := w.Write(line.Bytes())
+	return errAnswered(err)
+}

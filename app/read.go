@@ -1,0 +1,127 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// How many messages a page has.
+const (
+	defaultPage = 100
+	maxPage     = 1000
+)
+
+// read is GET /messages: a page of what is stored, as JSON, or as NDJSON for a
+// client that asks for it. It holds no addresses.
+func (h *Handler) read(w http.ResponseWriter, r *http.Request) error {
+	query, err := parseQuery(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	page, err := h.Log.Read(r.Context(), query)
+	if err != nil {
+		return fmt.Errorf("reading messages: %w", err)
+	}
+	ndjson := accepts(r, "application/x-ndjson")
+	if ndjson {
+		w.Header().Set("Content-Type", "application/x-ndjson")
+	} else {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	_, err = w.Write(appendPage(nil, page, ndjson))
+	return errAnswered(err)
+}
+
+// parseQuery reads the query of GET /messages. With last, limit and after mean
+// nothing.
+func parseQuery(values url.Values) (Query, error) {
+	q := Query{
+		Type:     Type(values.Get("type")),
+		Callsign: strings.ToUpper(values.Get("callsign")),
+		Log:      values.Get("log"),
+	}
+	after, err := wholeNumber(values, "after", 0, 0)
+	if err != nil {
+		return Query{}, err
+	}
+	limit, err := wholeNumber(values, "limit", 1, defaultPage)
+	if err != nil {
+		return Query{}, err
+	}
+	last, err := wholeNumber(values, "last", 1, 0)
+	if err != nil {
+		return Query{}, err
+	}
+	if q.Last = last > 0; q.Last {
+		limit, after = last, 0
+	}
+	q.After, q.Limit = after, int(min(limit, maxPage))
+	return q, nil
+}
+
+// wholeNumber reads a number of at least least from a query; byDefault stands
+// for one that is not there.
+func wholeNumber(values url.Values, name string, least, byDefault int64) (int64, error) {
+	if !values.Has(name) {
+		return byDefault, nil
+	}
+	n, err := strconv.ParseInt(values.Get(name), 10, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) || n < least {
+		return 0, &statusError{status: http.StatusBadRequest,
+			detail: fmt.Sprintf("%s must be a whole number from %d on.", name, least)}
+	}
+	return n, nil // the largest there is stands for what is larger
+}
+
+// appendPage appends a page as JSON, or its messages alone as NDJSON.
+func appendPage(b []byte, page Page, ndjson bool) []byte {
+	if ndjson {
+		for _, entry := range page.Entries {
+			b = append(entry.AppendJSON(b, false), '\n')
+		}
+		return b
+	}
+	b = append(b, `{"log":`...)
+	b = strconv.AppendQuote(b, page.Log)
+	b = append(b, `,"oldest":`...)
+	b = strconv.AppendInt(b, page.Oldest, 10)
+	b = append(b, `,"messages":[`...)
+	for i, entry := range page.Entries {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = entry.AppendJSON(b, false)
+	}
+	b = append(b, `],"next":`...)
+	b = strconv.AppendInt(b, page.Next, 10)
+	return append(b, '}', '\n')
+}
+
+// AppendJSON appends the entry as the JSON object that readers get, on one line
+// without its end. The address is for operators only.
+func (e *Entry) AppendJSON(b []byte, withAddress bool) []byte {
+	b = append(b, `{"seq":`...)
+	b = strconv.AppendInt(b, e.Seq, 10)
+	b = append(b, `,"id":"`...)
+	b = append(b, e.ID.String()...)
+	b = append(b, `","callsign":"`...) // neither it nor the type needs an escape
+	b = append(b, e.Callsign...)
+	b = append(b, `","type":"`...)
+	b = append(b, e.Type...)
+	b = append(b, `","time_created":`...)
+	b = strconv.AppendInt(b, e.TimeCreated, 10)
+	b = append(b, `,"time_uploaded":`...)
+	b = strconv.AppendInt(b, e.TimeUploaded, 10)
+	b = append(b, `,"data":`...)
+	b = append(b, e.Data...)
+	if withAddress && e.Address.IsValid() {
+		b = append(b, `,"address":"`...)
+		b = append(b, e.Address.String()...)
+		b = append(b, '"')
+	}
+	return append(b, '}')
+}

@@ -1,0 +1,82 @@
+package sqlite
+
+import (
+	"net/url"
+	"strconv"
+)
+
+// synchronous is the writer's setting of that name, and FULL it stays: it makes
+// each commit sync the write-ahead log before it returns. It is a variable for
+// one reason only, that the durability tests can link a binary with
+//
+//	-ldflags "-X github.com/windsock-scgi/windsock/app/sqlite.synchronous=OFF"
+//
+// and see themselves fail. Nothing sets it at run time.
+var synchronous = "FULL"
+
+// busyTimeout is how long, in milliseconds, a connection waits for a lock. No
+// second writer is let in, so what it meets is a recovery or somebody's shell.
+const busyTimeout = 5_000
+
+// walKept is what a write-ahead log that grew beyond it, as it does while a
+// reader keeps one transaction open, is cut back to: twice its usual size.
+const walKept = 2 * checkpointPages * 4096
+
+// The settings stand in the data source name because the driver then applies
+// them to every connection, whenever database/sql opens one. SQLite's own
+// parameters need a URI, and a path in a URI needs escaping.
+
+// writerDSN names the store for its one writer. Automatic checkpoints are off
+// since SQLite says nothing when one fails; see writer.trimWAL.
+func writerDSN(path string) string { return dsn(path, writing()) }
+
+// makerDSN names the file that is to become a store. auto_vacuum is decided with
+// the first page: INCREMENTAL lets pruning give space back in small steps.
+// (Setting it for every writer would be a transaction each time.)
+func makerDSN(path string) string {
+	settings := writing()
+	settings.Set("_auto_vacuum", "INCREMENTAL")
+	return dsn(path, settings)
+}
+
+func writing() url.Values {
+	return url.Values{
+		"mode":          {"rw"},
+		"_journal_mode": {"WAL"},
+		"_synchronous":  {synchronous},
+		"_pragma": {
+			"wal_autocheckpoint(0)",
+			"journal_size_limit(" + strconv.Itoa(walKept) + ")",
+			"cache_size(-16000)", // 16 MB: a large batch is not spilled before its commit
+		},
+	}
+}
+
+// readerDSN names the store for readers. mode=ro never makes the file and never
+// writes to it. It is not immutable: what another process appends is seen, for
+// which FILE-shm must be there or be makeable.
+func readerDSN(path string) string {
+	return dsn(path, url.Values{"mode": {"ro"}})
+}
+
+// headerDSN names the file for a look at its header alone. immutable takes no
+// lock, makes no files beside it and leaves a write-ahead log aside. Whoever was
+// killed in a checkpoint has left a header that knows of pages which are in that
+// log only; with writable_schema SQLite does not take this for damage.
+//
+// os.Open would be simpler, but closing what it opened would take away all the
+// POSIX locks on the file that SQLite holds in this process.
+func headerDSN(path string) string {
+	return dsn(path, url.Values{
+		"mode":      {"ro"},
+		"immutable": {"1"},
+		"_pragma":   {"writable_schema(1)"},
+	})
+}
+
+func dsn(path string, settings url.Values) string {
+	settings.Set("_busy_timeout", strconv.Itoa(busyTimeout))
+	settings.Set("_error_rc", "1") // errors say what failed, not what failed before
+	u := url.URL{Scheme: "file", Path: path, RawQuery: settings.Encode()}
+	return u.String()
+}

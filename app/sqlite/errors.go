@@ -1,0 +1,76 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+
+	driver "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/windsock-scgi/windsock/app"
+)
+
+// classify wraps an error of SQLite's with what was attempted and, where it is
+// one, the application's error that it amounts to.
+func classify(attempt string, err error) error {
+	if is := meaning(code(err)); is != nil {
+		return fmt.Errorf("%s: %w: %w", attempt, is, err)
+	}
+	return fmt.Errorf("%s: %w", attempt, err)
+}
+
+// classifyCommit is classify for COMMIT, where an error that is not known to
+// leave nothing behind means that nobody knows what is stored.
+func classifyCommit(err error) error {
+	const attempt = "committing"
+	switch code(err) & 0xff {
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_IOERR:
+		return classify(attempt, err)
+	}
+	return failed(attempt, err)
+}
+
+// failed wraps an error after which the log stores nothing more.
+func failed(attempt string, err error) error {
+	return fmt.Errorf("%s: %w: %w", attempt, app.ErrLogFailed, err)
+}
+
+func isFatal(err error) bool { return errors.Is(err, app.ErrLogFailed) }
+
+// meaning returns the application's error for one of SQLite's codes, nil when
+// there is none: then the batch is lost, and the next may well be stored.
+func meaning(code int) error {
+	switch code {
+	case sqlite3.SQLITE_IOERR_SHMSIZE: // growing FILE-shm, which fails for want of space
+		return app.ErrDiskFull
+	}
+	switch code & 0xff {
+	case sqlite3.SQLITE_FULL:
+		return app.ErrDiskFull
+	case sqlite3.SQLITE_IOERR, // a failed sync above all
+		sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB,
+		sqlite3.SQLITE_READONLY, // the file system turned read-only, or the file was moved away
+		sqlite3.SQLITE_INTERNAL, sqlite3.SQLITE_MISUSE:
+		return app.ErrLogFailed
+	}
+	return nil
+}
+
+// code returns SQLite's extended result code, 0 when err is not one of its.
+func code(err error) int {
+	var e *driver.Error
+	if errors.As(err, &e) {
+		return e.Code()
+	}
+	return 0
+}
+
+// isDuplicate reports whether an INSERT met the index over the messages' ids.
+func isDuplicate(err error) bool { return code(err) == sqlite3.SQLITE_CONSTRAINT_UNIQUE }
+
+// isNoDatabase reports whether a file is none of SQLite's.
+func isNoDatabase(err error) bool { return code(err) == sqlite3.SQLITE_NOTADB }
+
+// isLogic reports whether a statement did not fit the moment, as ROLLBACK does
+// outside a transaction.
+func isLogic(err error) bool { return code(err) == sqlite3.SQLITE_ERROR }

@@ -1,0 +1,17 @@
+package sqlite
+
+import "database/sql"
+
+// What the tests reach inside for.
+var Meaning = meaning
+
+const (
+	MaxExamined   = maxExamined
+	SchemaVersion = schemaVersion
+)
+
+func (l *Log) Writer() *sql.Conn { return l.writer.conn }
+func (l *Log) Readers() *sql.DB  { return l.reader.db }
+
+// TrimAt sets at how many pages the write-ahead log is copied back.
+func (l *Log) TrimAt(pages int) { l.writer.trimAt = pages }

@@ -1,0 +1,106 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Open opens the store at path for writing and reading, and makes it when
+// there is none; its folder must exist. It refuses, and leaves alone, a file
+// that is not a store, a store that a newer windsock made, and one that
+// another process is writing to, which it names.
+func Open(path string) (*Log, error) {
+	l, err := open(path)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: opening the store %s: %w", path, err)
+	}
+	return l, nil
+}
+
+func open(path string) (*Log, error) {
+	path, err := locate(path)
+	if err != nil {
+		return nil, err
+	}
+	// Before the lock, so that a file that is not ours gets none beside it.
+	if _, err := exists(path); err != nil {
+		return nil, err
+	}
+	lock, err := acquire(path + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{lock: lock}
+	if err := l.open(path); err != nil {
+		return nil, errors.Join(err, l.letGo())
+	}
+	return l, nil
+}
+
+// open is the rest of Open, under the lock.
+func (l *Log) open(path string) error {
+	made, err := exists(path)
+	if err != nil {
+		return err
+	}
+	if !made {
+		if err := create(path); err != nil {
+			return err
+		}
+	}
+	if l.writer, err = openWriter(path); err != nil {
+		return err
+	}
+	l.reader, err = openReader(path)
+	return err
+}
+
+// OpenReadOnly opens the store at path for reading, also while another process
+// writes to it: what that one appends is seen. It neither makes the file nor
+// writes to it.
+//
+// SQLite needs FILE-shm for that, which a writer keeps as long as it runs. With
+// no writer it is made, and stays: then the folder must be writable.
+func OpenReadOnly(path string) (*Reader, error) {
+	r, err := openReadOnly(path)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: opening the store %s for reading: %w", path, err)
+	}
+	return r, nil
+}
+
+func openReadOnly(path string) (*Reader, error) {
+	path, err := locate(path)
+	if err != nil {
+		return nil, err
+	}
+	made, err := exists(path)
+	if err != nil {
+		return nil, err
+	}
+	if !made {
+		return nil, fmt.Errorf("no store there: %w", fs.ErrNotExist)
+	}
+	return openReader(path)
+}
+
+// locate returns the one name by which everybody must know the store, or two
+// of its names would have two locks: absolute, with symbolic links followed.
+func locate(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	folder, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return "", fmt.Errorf("its folder: %w", err)
+	}
+	path = filepath.Join(folder, filepath.Base(path))
+	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		return filepath.EvalSymlinks(path)
+	}
+	return path, nil
+}

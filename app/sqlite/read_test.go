@@ -1,0 +1,164 @@
+package sqlite_test
+
+import (
+	"context"
+	"math"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/sqlite"
+)
+
+func TestRead(t *testing.T) {
+	log := open(t, newPath(t))
+	store(t, log, 1, 30)
+	shell(t, log, "DELETE FROM messages WHERE seq <= 5 OR seq = 20")
+	// Of message(n), n%3 == 1 is LISTENER_INFO and n%2 == 1 is M0ABC/P.
+	tests := []struct {
+		name string
+		q    app.Query
+		seqs []int64
+		next int64
+	}{
+		{"from the start", app.Query{Limit: 3}, []int64{6, 7, 8}, 8},
+		{"before the start", app.Query{After: -9, Limit: 1}, []int64{6}, 6},
+		{"pruned", app.Query{After: 2, Limit: 1}, []int64{6}, 6},
+		{"over a hole", app.Query{After: 18, Limit: 2}, []int64{19, 21}, 21},
+		{"to the end", app.Query{After: 28, Limit: 2}, []int64{29, 30}, 30},
+		{"less than a page", app.Query{After: 28, Limit: 9}, []int64{29, 30}, 30},
+		{"at the end", app.Query{After: 30, Limit: 9}, nil, 30},
+		{"past the end", app.Query{After: 99, Limit: 9}, nil, 99},
+		{"far past the end", app.Query{After: math.MaxInt64, Limit: 9}, nil, math.MaxInt64},
+		{"named", app.Query{After: 29, Limit: 9, Log: log.Name()}, []int64{30}, 30},
+		{"type", app.Query{Limit: 2, Type: app.ListenerInfo}, []int64{7, 10}, 10},
+		{"rest of a type", app.Query{After: 26, Limit: 9, Type: app.ListenerInfo}, []int64{28}, 30},
+		{"callsign", app.Query{Limit: 2, Callsign: "M0ABC/P"}, []int64{7, 9}, 9},
+		{"both", app.Query{Limit: 3, Type: app.ListenerInfo, Callsign: "M0ABC/P"}, []int64{7, 13, 19}, 19},
+		{"nothing passes", app.Query{Limit: 3, Type: app.Telem}, nil, 30},
+		{"unknown callsign", app.Query{After: 7, Limit: 3, Callsign: "m0abc/p"}, nil, 30},
+		{"last", app.Query{Limit: 2, Last: true}, []int64{29, 30}, 30},
+		{"last, whatever after", app.Query{After: 99, Limit: 1, Last: true}, []int64{30}, 30},
+		{"last and more", app.Query{Limit: 28, Last: true, Callsign: "G8XYZ", Type: app.ListenerInfo}, []int64{10, 16, 22, 28}, 30},
+		{"last of nothing", app.Query{Limit: 2, Last: true, Type: app.Telem}, nil, 30},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			page, err := log.Read(t.Context(), tt.q)
+			require.NoError(t, err)
+			var want []app.Entry
+			for _, seq := range tt.seqs {
+				want = append(want, entries(int(seq), int(seq))...)
+			}
+			assert.Equal(t, app.Page{Log: log.Name(), Oldest: 6, Entries: want, Next: tt.next}, page)
+		})
+	}
+}
+
+func TestReadErrors(t *testing.T) {
+	log := open(t, newPath(t))
+	_, err := log.Read(t.Context(), app.Query{Limit: 1, Log: "0123456789abcdef"})
+	assert.ErrorIs(t, err, app.ErrOtherLog)
+	_, err = log.Read(t.Context(), app.Query{})
+	assert.ErrorContains(t, err, "limit")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = log.Read(ctx, app.Query{Limit: 1})
+	assert.ErrorIs(t, err, context.Canceled)
+}
+
+func TestReadDamage(t *testing.T) {
+	log := open(t, newPath(t))
+	store(t, log, 1, 2)
+	for _, damage := range []string{
+		"UPDATE messages SET id = x'00', address = NULL WHERE seq = 2",
+		"UPDATE messages SET id = zeroblob(17) WHERE seq = 2",
+		"UPDATE messages SET id = zeroblob(16), address = 'somewhere' WHERE seq = 2",
+	} {
+		shell(t, log, damage)
+		_, err := log.Read(t.Context(), app.Query{Limit: 9})
+		assert.ErrorContains(t, err, "the store is damaged: message 2", damage)
+	}
+}
+
+// A filter that lets little through must not make one request look at
+// everything: the page ends where it stopped looking, and Next says so.
+func TestReadBound(t *testing.T) {
+	log := open(t, newPath(t))
+	const n = 2*sqlite.MaxExamined + 100
+	shell(t, log, `WITH RECURSIVE n(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < ?)
+		INSERT INTO messages (client_created, id, type, callsign, client_uploaded,
+			time_created, time_uploaded, received, data)
+		SELECT n, zeroblob(16), 'LISTENER_INFO', iif(n % 20000 = 50, 'RARE', 'G8XYZ'), 0, 0, 0, 0, '{}' FROM n`, n)
+
+	q := app.Query{Limit: 10, Callsign: "RARE"}
+	for _, want := range []struct {
+		seqs []int64
+		next int64
+	}{
+		{[]int64{50}, sqlite.MaxExamined},
+		{nil, 2 * sqlite.MaxExamined},
+		{[]int64{2*sqlite.MaxExamined + 50}, n},
+		{nil, n},
+	} {
+		page, err := log.Read(t.Context(), q)
+		require.NoError(t, err)
+		assert.Equal(t, want.seqs, seqs(page.Entries))
+		assert.Equal(t, want.next, page.Next)
+		q.After = page.Next
+	}
+
+	page, err := log.Read(t.Context(), app.Query{Limit: 10, Callsign: "RARE", Last: true})
+	require.NoError(t, err)
+	assert.Equal(t, []int64{2*sqlite.MaxExamined + 50}, seqs(page.Entries), "not the one further back")
+	assert.Equal(t, int64(n), page.Next)
+
+	page, err = log.Read(t.Context(), app.Query{Limit: n})
+	require.NoError(t, err)
+	assert.Len(t, page.Entries, sqlite.MaxExamined, "without a filter too")
+	assert.Equal(t, int64(sqlite.MaxExamined), page.Next)
+}
+
+func seqs(entries []app.Entry) (all []int64) {
+	for _, e := range entries {
+		all = append(all, e.Seq)
+	}
+	return all
+}
+
+// Readers who page while messages come in see each of them, once and in order.
+func TestReadWhileAppending(t *testing.T) {
+	path := newPath(t)
+	log := open(t, path)
+	log.TrimAt(20) // so that checkpoints come in between
+	other, err := sqlite.OpenReadOnly(path)
+	require.NoError(t, err)
+	defer other.Close()
+	assert.Equal(t, log.Name(), other.Name())
+
+	const batches, size = 40, 10
+	var wg sync.WaitGroup
+	for _, r := range []interface {
+		Read(context.Context, app.Query) (app.Page, error)
+	}{log, log, other} {
+		wg.Go(func() {
+			q := app.Query{Limit: 7}
+			for q.After < batches*size {
+				page, err := r.Read(t.Context(), q)
+				if !assert.NoError(t, err) || !assert.Equal(t, entriesAfter(q.After, len(page.Entries)), page.Entries) {
+					return
+				}
+				q.After = page.Next
+			}
+		})
+	}
+	for n := range batches {
+		store(t, log, n*size+1, n*size+size)
+	}
+	wg.Wait()
+}
+
+func entriesAfter(after int64, n int) []app.Entry { return entries(int(after)+1, int(after)+n) }

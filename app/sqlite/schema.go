@@ -1,0 +1,186 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// applicationID stands in a store's header, at offset 68: "wsck". It is there
+// from the first moment that the file has its name, see create.
+const applicationID = 0x7773636b
+
+// schemaVersion is the user_version of the stores that this program writes. A
+// store with another one is refused. Whoever raises it adds the migration.
+const schemaVersion = 1
+
+// schema makes a store.
+//
+// seq is AUTOINCREMENT so that none is reused, not even after pruning the
+// newest. The one index, which finds a retry by its id, begins with a time
+// since ids are random: behind a time new entries fall near each other, and a
+// commit writes one page of the index and not one a message. What filters look
+// at stands before data, which may be long.
+const schema = `
+CREATE TABLE meta (
+	key   TEXT PRIMARY KEY,
+	value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE messages (
+	seq             INTEGER PRIMARY KEY AUTOINCREMENT,
+	client_created  INTEGER NOT NULL, -- UNIX seconds, as the client sent it
+	id              BLOB    NOT NULL, -- 16 bytes
+	type            TEXT    NOT NULL,
+	callsign        TEXT    NOT NULL,
+	client_uploaded INTEGER NOT NULL, -- UNIX seconds, as the client sent it
+	time_created    INTEGER NOT NULL, -- UNIX seconds by the server's clock
+	time_uploaded   INTEGER NOT NULL, -- UNIX seconds by the server's clock
+	received        INTEGER NOT NULL, -- UNIX microseconds by the server's clock
+	address         TEXT,             -- of the client; NULL once it was blanked
+	data            TEXT    NOT NULL, -- canonical JSON
+	UNIQUE (client_created, id)
+) STRICT;
+`
+
+var (
+	errNotAStore = errors.New("not a windsock store")
+	errDamaged   = errors.New("the store is damaged")
+)
+
+// exists says whether there is a store at path: false when there is no file or
+// an empty one. A file that is something else is an error, and left alone.
+func exists(path string) (bool, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case !info.Mode().IsRegular():
+		return false, fmt.Errorf("%w: not a regular file", errNotAStore)
+	case info.Size() == 0:
+		return false, nil
+	}
+	return true, checkApplicationID(path)
+}
+
+func checkApplicationID(path string) error {
+	db, err := sql.Open("sqlite", headerDSN(path))
+	if err != nil {
+		return err
+	}
+	defer db.Close() // nothing was written: there is nothing to lose
+	var id int
+	err = db.QueryRow("PRAGMA application_id").Scan(&id)
+	switch {
+	case isNoDatabase(err):
+		return errNotAStore
+	case err != nil:
+		return fmt.Errorf("reading its header: %w", err)
+	case id != applicationID:
+		return fmt.Errorf("%w: an SQLite database with application_id %#x", errNotAStore, id)
+	}
+	return nil
+}
+
+// checkVersion returns an error unless the store is one that this program
+// knows how to write and read.
+func checkVersion(ctx context.Context, q queryer) error {
+	var version int
+	if err := q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return fmt.Errorf("reading the schema version: %w", err)
+	}
+	switch {
+	case version > schemaVersion:
+		return fmt.Errorf("the store has schema version %d, made by a newer windsock; this one knows %d",
+			version, schemaVersion)
+	case version < schemaVersion:
+		return fmt.Errorf("%w: schema version %d", errDamaged, version)
+	}
+	return nil
+}
+
+// queryer is what *sql.DB and *sql.Conn have in common here.
+type queryer interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// create makes a store at path, where there is none. It is made under another
+// name and renamed, so that it is there as a whole or not at all, whatever
+// happens on the way. The caller holds the lock.
+func create(path string) error {
+	unfinished := path + ".new"
+	for _, suffix := range []string{"", "-journal", "-wal", "-shm"} {
+		if err := os.Remove(unfinished + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if err := fill(unfinished, permissions(path)); err != nil {
+		return fmt.Errorf("making the store: %w", errors.Join(err, os.Remove(unfinished)))
+	}
+	if err := os.Rename(unfinished, path); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+// permissions returns those of the empty file at path, else what a new store
+// gets: it holds clients' addresses, which are not for everybody.
+func permissions(path string) fs.FileMode {
+	if info, err := os.Stat(path); err == nil {
+		return info.Mode().Perm()
+	}
+	return 0o640
+}
+
+// fill makes the file and writes the schema and the log's name to it.
+func fill(path string, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	w, err := connect(makerDSN(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(w.fill(), w.close())
+}
+
+func (w *writer) fill() error {
+	ctx := context.Background()
+	head := fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", applicationID, schemaVersion)
+	if _, err := w.conn.ExecContext(ctx, head+schema); err != nil {
+		return err
+	}
+	if _, err := w.conn.ExecContext(ctx, "INSERT INTO meta VALUES ('name', ?)", randomName()); err != nil {
+		return err
+	}
+	return w.open() // which also copies it all into the file that is to be renamed
+}
+
+// randomName returns 16 hex digits. It stands in events' ids before a dot, so
+// it must hold none.
+func randomName() string {
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// syncFolder makes a rename in the folder durable.
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

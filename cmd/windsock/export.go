@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/sqlite"
+)
+
+type exportCommand struct {
+	Store  string `placeholder:"URL" env:"WINDSOCK_STORE" default:"sqlite:data/windsock.db" help:"The store to read; it may be in use. (${default})"`
+	After  int64  `placeholder:"SEQ" default:"0" help:"Begin after this sequence number."`
+	Follow bool   `help:"Go on with what is stored from now on, until interrupted."`
+}
+
+// exportPage is how many messages are read at a time.
+const exportPage = 1000
+
+// followPause is how long --follow waits at the end before it looks again:
+// another process's commits announce themselves to nobody.
+const followPause = 500 * time.Millisecond
+
+// Run writes what is stored as NDJSON: the objects of GET /messages with the
+// address added.
+func (c *exportCommand) Run(env environment) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	path, err := storePath(c.Store)
+	if err != nil {
+		return err
+	}
+	if c.After < 0 {
+		return usageError{errors.New("--after: must not be negative")}
+	}
+	store, err := sqlite.OpenReadOnly(path)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	err = c.export(ctx, store, bufio.NewWriterSize(env.stdout, 64<<10))
+	if ctx.Err() != nil && c.Follow {
+		return nil // to be interrupted is how it ends
+	}
+	return err
+}
+
+func (c *exportCommand) export(ctx context.Context, log *sqlite.Reader, out *bufio.Writer) error {
+	var line []byte
+	for after := c.After; ; {
+		page, err := log.Read(ctx, app.Query{After: after, Limit: exportPage})
+		if err != nil {
+			return fmt.Errorf("reading after %d: %w", after, err)
+		}
+		for _, entry := range page.Entries {
+			line = append(entry.AppendJSON(line[:0], true), '\n')
+			if _, err := out.Write(line); err != nil {
+				return err
+			}
+		}
+		atEnd := page.Next == after
+		after = page.Next
+		if !atEnd {
+			continue
+		}
+		if err := out.Flush(); err != nil || !c.Follow {
+			return err
+		}
+		if err := pause(ctx, followPause); err != nil {
+			return err
+		}
+	}
+}

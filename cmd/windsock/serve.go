@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/sqlite"
+	"github.com/windsock-scgi/windsock/scgi"
+	"github.com/windsock-scgi/windsock/scgi/listen"
+)
+
+// dataFolder holds what the defaults name, and is made for them.
+const dataFolder = "data"
+
+type serveCommand struct {
+	Listen []string      `placeholder:"ADDR" sep:"none" env:"WINDSOCK_LISTEN" default:"unix:data/windsock.sock" help:"Where front ends connect: unix:PATH[?mode=0660&group=NAME], tcp:HOST:PORT[?allow=CIDR], fd:N or systemd:NAME. Repeatable. (${default})"`
+	Store  string        `placeholder:"URL" env:"WINDSOCK_STORE" default:"sqlite:data/windsock.db" help:"Where messages are kept: sqlite:PATH. (${default})"`
+	Mount  string        `placeholder:"PATH" env:"WINDSOCK_MOUNT" help:"The path that the front end serves us under, such as /habitat. Needed only where the front end sends no PATH_INFO (nginx's stock scgi_params)."`
+	HTTP   string        `name:"http" placeholder:"HOST:PORT" env:"WINDSOCK_HTTP" help:"Also serve plain HTTP there, through the first --listen address: a front end for development."`
+	Grace  time.Duration `placeholder:"TIME" env:"WINDSOCK_GRACE" default:"10s" help:"How long a stop waits for requests before it breaks them off and exits with 1. (${default})"`
+}
+
+// Validate is called by kong when all is parsed.
+func (c *serveCommand) Validate() error {
+	for _, addr := range c.Listen {
+		if _, err := listen.Parse(addr); err != nil {
+			return err
+		}
+	}
+	if _, err := storePath(c.Store); err != nil {
+		return err
+	}
+	if c.Mount != "" && !strings.HasPrefix(c.Mount, "/") {
+		return fmt.Errorf("--mount: %q must begin with a slash", c.Mount)
+	}
+	if c.HTTP != "" {
+		if _, _, err := net.SplitHostPort(c.HTTP); err != nil {
+			return fmt.Errorf("--http: %w", err)
+		}
+	}
+	if c.Grace < 0 {
+		return errors.New("--grace: must not be negative")
+	}
+	return nil
+}
+
+// storePath is the file that a store's URL names.
+func storePath(url string) (string, error) {
+	path, ok := strings.CutPrefix(url, "sqlite:")
+	if !ok || path == "" {
+		return "", usageError{fmt.Errorf("--store: %q is not sqlite:PATH", url)}
+	}
+	return path, nil
+}
+
+// Run serves until a signal or a failure ends it.
+func (c *serveCommand) Run(env environment) error {
+	// Signals first: one that comes while the rest starts is not lost.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+
+	logger := newLogger(env.stderr)
+	s, err := c.start(logger)
+	if err != nil {
+		return err
+	}
+	logger.Info().Strs("listen", s.addresses()).Str("store", c.Store).Str("version", versionText()).Msg("serving")
+	if s.front != nil {
+		s.front.explain(env.stdout)
+	}
+	var failure error
+	select {
+	case sig := <-signals:
+		logger.Info().Stringer("signal", sig).Dur("grace", c.Grace).Msg("stopping")
+	case <-s.scgi.Done():
+		failure = fmt.Errorf("nothing is left to listen on: %w", s.scgi.Err())
+	}
+	go func() {
+		<-signals
+		logger.Warn().Msg("stopped at once by a second signal")
+		os.Exit(exitFailed)
+	}()
+	if err := errors.Join(failure, s.stop(c.Grace)); err != nil {
+		return err
+	}
+	logger.Info().Msg("stopped")
+	return nil
+}
+
+// service is everything that runs.
+type service struct {
+	store     *sqlite.Log
+	committer *app.Committer
+	scgi      *scgi.Server
+	listeners []*listen.Listener
+	front     *front // nil without --http
+}
+
+// start makes the service, in the order of a request's way from its end to its
+// beginning: nothing is taken in before it can be kept. On an error nothing is
+// left of it.
+func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
+	if err := c.makeDataFolder(); err != nil {
+		return nil, err
+	}
+	path, err := storePath(c.Store)
+	if err != nil {
+		return nil, err
+	}
+	store, err := sqlite.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	committer := &app.Committer{Log: store, Logger: logger}
+	handler := &app.Handler{Log: store, Committer: committer, Logger: logger, Version: versionText()}
+	s := &service{
+		store:     store,
+		committer: committer,
+		scgi: &scgi.Server{
+			Handler: scgi.StripMount(c.Mount, handler),
+			Logger:  slog.New(zerolog.NewSlogHandler(logger)),
+		},
+	}
+	if err := s.listen(c.Listen); err != nil {
+		return nil, errors.Join(err, s.stop(0))
+	}
+	if c.HTTP != "" {
+		if s.front, err = startFront(c.HTTP, c.Listen[0], s.listeners[0].Addr()); err != nil {
+			return nil, errors.Join(err, s.stop(0))
+		}
+	}
+	return s, nil
+}
+
+// makeDataFolder makes the folder of the defaults. Others are for whoever names
+// them to make: a mistyped path is an error, not a new and empty store.
+func (c *serveCommand) makeDataFolder() error {
+	for _, value := range append([]string{c.Store}, c.Listen...) {
+		_, path, _ := strings.Cut(value, ":")
+		if filepath.Dir(path) == dataFolder {
+			return os.MkdirAll(dataFolder, 0o755)
+		}
+	}
+	return nil
+}
+
+// listen opens all the listeners before it serves the first.
+func (s *service) listen(addrs []string) error {
+	for _, addr := range addrs {
+		l, err := listen.Listen(context.Background(), addr)
+		if err != nil {
+			return err
+		}
+		l.Logger = s.scgi.Logger
+		s.listeners = append(s.listeners, l)
+	}
+	for _, l := range s.listeners {
+		if err := s.scgi.Start(l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addresses are those that are really listened on: a port 0 has become one.
+func (s *service) addresses() []string {
+	var texts []string
+	for _, l := range s.listeners {
+		texts = append(texts, l.Addr().Network()+":"+l.Addr().String())
+	}
+	return texts
+}
+
+// stop ends the service in the order in which a request passes through it: no
+// new ones, those that are in get their answer, what they stored is closed.
+func (s *service) stop(grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	var errs []error
+	if s.front != nil {
+		errs = append(errs, s.front.stop(ctx))
+	}
+	errs = append(errs, s.scgi.Shutdown(ctx), s.committer.Close(ctx), s.store.Close())
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("stopping: %w", err)
+	}
+	return nil
+}

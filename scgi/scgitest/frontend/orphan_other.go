@@ -1,0 +1,8 @@
+//go:build unix && !linux
+
+package frontend
+
+import "syscall"
+
+// endWithParent does nothing: only Linux has that.
+func endWithParent(*syscall.SysProcAttr) {}
