@@ -94,8 +94,14 @@ func role(t *testing.T, name, path string) *exec.Cmd {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), self)
-	cmd.Env = append(os.Environ(), "SQLITE_TEST_ROLE="+name, "SQLITE_TEST_STORE="+path)
+	cmd.Env = environment(name, path)
 	return cmd
+}
+
+// environment makes the test binary take a role. The race detector would have
+// it sleep a second before it exits.
+func environment(role, path string) []string {
+	return append(os.Environ(), "SQLITE_TEST_ROLE="+role, "SQLITE_TEST_STORE="+path, "GORACE=atexit_sleep_ms=0")
 }
 
 // run runs a role to its end and returns what it printed.

@@ -54,8 +54,22 @@ func (l *Log) open(path string) error {
 	if l.writer, err = openWriter(path); err != nil {
 		return err
 	}
+	if err := syncFolder(filepath.Dir(path)); err != nil {
+		return err
+	}
 	l.reader, err = openReader(path)
 	return err
+}
+
+// syncFolder makes the names in a folder durable: here that of a new store and
+// that of its write-ahead log, which lasts until the store is closed. SQLite
+// syncs the folder too, but ignores it when that fails.
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // OpenReadOnly opens the store at path for reading, also while another process

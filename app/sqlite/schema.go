@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 )
 
 // applicationID stands in a store's header, at offset 68: "wsck". It is there
@@ -125,10 +124,7 @@ func create(path string) error {
 	if err := fill(unfinished, permissions(path)); err != nil {
 		return fmt.Errorf("making the store: %w", errors.Join(err, os.Remove(unfinished)))
 	}
-	if err := os.Rename(unfinished, path); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(path))
+	return os.Rename(unfinished, path)
 }
 
 // permissions returns those of the empty file at path, else what a new store
@@ -174,13 +170,4 @@ func randomName() string {
 	var b [8]byte
 	rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
-}
-
-// syncFolder makes a rename in the folder durable.
-func syncFolder(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

@@ -49,7 +49,7 @@ var headers = []struct{ name, header, remote string }{ // remote empty: the peer
 	{"v2 LOCAL with addresses", v2(local, 0x11, "\xc0\x00\x02\x07\xc6\x33\x64\x01\xdc\x04\x01\xbb"), ""},
 }
 
-// whole and bytewise are the ways a sender may cut what it sends.
+// cuts are the ways in which a sender may cut what it sends.
 var cuts = map[string]func(string) []string{
 	"whole":    func(s string) []string { return []string{s} },
 	"bytewise": func(s string) []string { return strings.Split(s, "") },

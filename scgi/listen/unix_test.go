@@ -142,7 +142,7 @@ func TestUnixFolderNotWritable(t *testing.T) {
 }
 
 func TestUnixWhatIsNoSocketStays(t *testing.T) {
-	for name, make := range map[string]func(path string) error{
+	for name, put := range map[string]func(path string) error{
 		"file":   func(path string) error { return os.WriteFile(path, []byte("precious"), 0o600) },
 		"folder": func(path string) error { return os.Mkdir(path, 0o700) },
 		"link":   func(path string) error { return os.Symlink("/nowhere", path) },
@@ -150,7 +150,7 @@ func TestUnixWhatIsNoSocketStays(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := socketPath(t)
-			require.NoError(t, make(path))
+			require.NoError(t, put(path))
 			before, err := os.Lstat(path)
 			require.NoError(t, err)
 			_, err = listen.Listen(t.Context(), "unix:"+path)
@@ -448,7 +448,7 @@ func TestStagingLeftByCrash(t *testing.T) {
 }
 
 func TestStagingInTheWay(t *testing.T) {
-	for name, make := range map[string]func(path string) error{
+	for name, put := range map[string]func(path string) error{
 		"file": func(path string) error { return os.WriteFile(path, []byte("precious"), 0o600) },
 		"link": func(path string) error { return os.Symlink("/tmp", path) },
 		"fifo": func(path string) error { return syscall.Mkfifo(path, 0o600) },
@@ -462,7 +462,7 @@ func TestStagingInTheWay(t *testing.T) {
 				t.Skip("only root can make it")
 			}
 			path := socketPath(t)
-			require.NoError(t, make(path+".new"))
+			require.NoError(t, put(path+".new"))
 			_, err := listen.Listen(t.Context(), "unix:"+path)
 			require.ErrorContains(t, err, path+".new")
 			assert.Equal(t, []string{"s.new"}, names(t, path))
