@@ -5,8 +5,8 @@ RACE       = $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
 help:    ## list the targets
 	@sed -n 's/^\([a-z]*\): *\([a-z]* \)*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 10
-run:     ## serve on embedded defaults: data/, a unix socket, http://127.0.0.1:8080/
-	@go run ./cmd/windsock serve --http 127.0.0.1:8080
+run: build ## serve on embedded defaults: data/, a unix socket, http://127.0.0.1:8080/
+	@./windsock serve --http 127.0.0.1:8080
 test: tools ## run all tests with the race detector, the real front ends, and each fuzz target for 3 s
 	CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) ./...
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=3s
@@ -14,11 +14,11 @@ bench:   ## run the benchmarks (BENCHTIME=1s each)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 fuzz:    ## run each fuzz target in turn (FUZZTIME=1m each)
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
-	echo "$$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+	echo "$$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p || exit 1; done; done
 lint:    ## check format and vet
 	@test -z "$$(gofmt -l app cmd deploy scgi | tee /dev/stderr)" && go vet ./...
 build:   ## build the static binary ./windsock
-	CGO_ENABLED=0 go build -trimpath -o windsock ./cmd/windsock
+	@CGO_ENABLED=0 go build -trimpath -o windsock ./cmd/windsock
 tools:
 	@sh scgi/scgitest/frontend/install.sh
 	@command -v $${CC:-cc} >/dev/null || { echo '*** NO C COMPILER: the tests run WITHOUT the race detector ***' >&2; test "$$CI" != true; }

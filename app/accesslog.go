@@ -41,6 +41,6 @@ func (l *accessLog) write(logger *zerolog.Logger, r *http.Request) {
 		Str("uri", r.RequestURI).
 		Int("status", l.status).
 		Int("bytes", l.bytes).
-		Dur("took", time.Since(l.start)).
+		Dur("took_ms", time.Since(l.start)).
 		Msg("request")
 }

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -116,7 +118,7 @@ func TestWhatAClientSees(t *testing.T) {
 		{"info", "GET", "/", "", nil, 200, text, "POST message"},
 		{"info, empty PATH_INFO", "GET", "", "", nil, 200, text, "POST message"},
 		{"info by HEAD", "HEAD", "/", "", nil, 200, text, ""},
-		{"status page", "GET", "/", "", []string{"Accept: text/html,*/*;q=0.8"}, 200, "text/html; charset=utf-8", "taking messages"},
+		{"status page", "GET", "/", "", []string{"Accept: text/html,*/*;q=0.8"}, 200, "text/html; charset=utf-8", "taking in"},
 		{"a browser's q=0", "GET", "/", "", []string{"Accept: text/html;q=0, */*"}, 200, text, "POST message"},
 		{"valid", "POST", "/message", sample, nil, 200, text, "OK"},
 		{"the type does not matter", "POST", "/message", sample, []string{"Content-Type: application/x-www-form-urlencoded"}, 200, text, "OK"},
@@ -251,6 +253,17 @@ func TestBodyThatEndsEarly(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, string(got), "Status: 400 ")
 	assert.Empty(t, s.stored(t))
+}
+
+// lateBody is one of which the rest does not arrive in time.
+type lateBody struct{}
+
+func (lateBody) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+
+func TestBodyThatIsLate(t *testing.T) {
+	w := httptest.NewRecorder()
+	(&app.Handler{}).ServeHTTP(w, httptest.NewRequest("POST", "/message", lateBody{}))
+	assert.Equal(t, 408, w.Code)
 }
 
 func TestReading(t *testing.T) {

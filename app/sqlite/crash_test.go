@@ -35,11 +35,13 @@ func TestUncleanStop(t *testing.T) {
 	}
 	copyFile(t, path, copied)
 	copyFile(t, path+"-wal", copied+"-wal")
+	before := folder(t, copied)
 
 	read, err := sqlite.OpenReadOnly(copied)
 	require.NoError(t, err)
 	assert.Equal(t, entries(1, 20), readAll(t, read), "an export does not need a writer")
 	require.NoError(t, read.Close())
+	assert.Subset(t, folder(t, copied), before, "and changes nothing")
 
 	again := open(t, copied)
 	assert.Equal(t, log.Name(), again.Name())

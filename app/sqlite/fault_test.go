@@ -14,6 +14,7 @@ import (
 
 	"github.com/windsock-scgi/windsock/app"
 	"github.com/windsock-scgi/windsock/app/sqlite"
+	"github.com/windsock-scgi/windsock/scgi/scgitest/frontend"
 )
 
 // What faultyRole stores: with TrimAt(6) a checkpoint falls in between.
@@ -55,9 +56,7 @@ func faultyRole(path string) int {
 // is killed. Whatever was acknowledged is there afterwards, whatever is there
 // is whole batches, and after a failure nothing was acknowledged any more.
 func TestFaults(t *testing.T) {
-	if exec.Command("strace", "-f", "true").Run() != nil {
-		t.Skip("strace does not work here")
-	}
+	frontend.RequireProgram(t, "strace", "strace")
 	tests := []struct {
 		call, fault   string
 		first, stride int

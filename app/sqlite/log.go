@@ -57,7 +57,7 @@ func (l *Log) Close() error {
 	}
 	l.closed = true
 	var errs []error
-	if l.failed == nil {
+	if l.failed == nil { // or it has been said already
 		errs = append(errs, l.writer.checkpoint())
 	}
 	errs = append(errs, l.letGo())

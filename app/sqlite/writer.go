@@ -10,8 +10,9 @@ import (
 )
 
 // writer is the one connection that writes, with what it does prepared. It goes
-// through database/sql: its statements, kept on one *sql.Conn, cost no more
-// than the driver's own do (measured: 1 us of 8 a message).
+// through database/sql: its statements, kept on one *sql.Conn, cost hardly more
+// than the driver's own (7.8 us a message, not 7.5; one statement for 16 messages
+// would make it 6.9).
 type writer struct {
 	db   *sql.DB
 	conn *sql.Conn

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -24,24 +25,28 @@ type front struct {
 
 // startFront serves HTTP on hostPort and hands it on to the SCGI address, which
 // by now is listened on at actual.
-func startFront(hostPort, addr string, actual net.Addr) (*front, error) {
+func startFront(hostPort, addr string, actual net.Addr, logger *slog.Logger) (*front, error) {
 	transport, err := transportTo(addr)
 	if err != nil {
 		return nil, fmt.Errorf("--http: the first --listen address: %w", err)
 	}
-	transport.Address = actual.String() // a port 0 has become one
+	transport.Address = actual.String()  // a port 0 has become one
+	transport.MaxBufferedBody = 16 << 20 // more than is taken: the refusal is the application's
 	l, err := net.Listen("tcp", hostPort)
 	if err != nil {
 		return nil, fmt.Errorf("--http: %w", err)
 	}
+	errorLog := slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
 	f := &front{
 		server: &http.Server{
 			Handler: &httputil.ReverseProxy{
 				Transport: transport,
 				// No X-Forwarded-For is believed: REMOTE_ADDR is the true peer.
-				Rewrite: func(r *httputil.ProxyRequest) {},
+				Rewrite:  func(r *httputil.ProxyRequest) {},
+				ErrorLog: errorLog,
 			},
 			ReadHeaderTimeout: 10 * time.Second,
+			ErrorLog:          errorLog,
 		},
 		listener: l,
 		ended:    make(chan struct{}),

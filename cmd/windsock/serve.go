@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -84,7 +85,7 @@ func (c *serveCommand) Run(env environment) error {
 	var failure error
 	select {
 	case sig := <-signals:
-		logger.Info().Stringer("signal", sig).Dur("grace", c.Grace).Msg("stopping")
+		logger.Info().Stringer("signal", sig).Stringer("grace", c.Grace).Msg("stopping")
 	case <-s.scgi.Done():
 		failure = fmt.Errorf("nothing is left to listen on: %w", s.scgi.Err())
 	}
@@ -138,7 +139,7 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 		return nil, errors.Join(err, s.stop(0))
 	}
 	if c.HTTP != "" {
-		if s.front, err = startFront(c.HTTP, c.Listen[0], s.listeners[0].Addr()); err != nil {
+		if s.front, err = startFront(c.HTTP, c.Listen[0], s.listeners[0].Addr(), s.scgi.Logger); err != nil {
 			return nil, errors.Join(err, s.stop(0))
 		}
 	}
@@ -150,11 +151,27 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 func (c *serveCommand) makeDataFolder() error {
 	for _, value := range append([]string{c.Store}, c.Listen...) {
 		_, path, _ := strings.Cut(value, ":")
-		if filepath.Dir(path) == dataFolder {
-			return os.MkdirAll(dataFolder, 0o755)
+		if filepath.Dir(path) != dataFolder {
+			continue
 		}
+		err := os.Mkdir(dataFolder, 0o755)
+		if errors.Is(err, fs.ErrExist) {
+			return nil
+		}
+		return errors.Join(err, syncFolder("."))
 	}
 	return nil
+}
+
+// syncFolder makes the names in a folder durable: a power cut must not take the
+// store away by losing the name of the folder that it is in.
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return folder.Sync()
 }
 
 // listen opens all the listeners before it serves the first.
