@@ -12,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -178,25 +177,35 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	assert.Equal(t, 1, p.wait())
 }
 
-// TestSignalWhileStarting sends SIGTERM at ever later moments of a start. It
-// always ends, and the next start finds nothing amiss.
+// TestSignalWhileStarting gets SIGTERM at one step of a start after the other:
+// each ends cleanly, and the next start finds nothing amiss.
 func TestSignalWhileStarting(t *testing.T) {
-	dir := folder(t)
-	path := binary(t, buildFlags...)
-	for i := range 20 {
-		p := launch(t, dir, exec.Command(path, "serve"))
-		time.Sleep(time.Duration(i) * 5 * time.Millisecond) // not to wait for something: to hit another moment
-		p.signal(syscall.SIGTERM)
-		code := p.wait()
-		if p.cmd.ProcessState.Sys().(syscall.WaitStatus).Signaled() {
-			continue // before main had begun: it is the system that ended it
-		}
-		require.Zero(t, code, "round %d: %s", i, p.log)
+	strace := frontend.RequireProgram(t, "strace", "strace")
+	for _, call := range []string{"mkdirat", "flock", "pwrite64", "fsync", "bind", "listen", "accept4"} {
+		t.Run(call, func(t *testing.T) {
+			dir := folder(t)
+			trace := filepath.Join(dir, "trace")
+			p := launch(t, dir, exec.Command(strace, "-f", "-o", trace, "-e", "trace="+call,
+				"-e", "inject="+call+":signal=TERM:when=1", binary(t), "serve"))
+			code := p.wait()
+			require.NotZero(t, signalled(t, trace), "or nothing is tested here")
+			if signalled(t, trace) == 1 { // strace counts each thread's calls, so there may be two
+				assert.Zero(t, code, p.log)
+			}
+			again := serve(t, dir)
+			status, answer, err := again.post(note("after"))
+			assertPosted(t, status, answer, err)
+			assert.Zero(t, again.stop())
+		})
 	}
-	p := serve(t, dir)
-	status, answer, err := p.post(note("after"))
-	assertPosted(t, status, answer, err)
-	assert.Zero(t, p.stop())
+}
+
+// signalled is how many SIGTERMs a trace shows.
+func signalled(t *testing.T, trace string) int {
+	t.Helper()
+	calls, err := os.ReadFile(trace)
+	require.NoError(t, err)
+	return strings.Count(string(calls), "--- SIGTERM")
 }
 
 func TestWrongUsage(t *testing.T) {
