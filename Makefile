@@ -1,6 +1,8 @@
 # windsock: two commands do all: `make run` and `make test`.
 FUZZTIME  ?= 1m
 BENCHTIME ?= 1s
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 RACE       = $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
 help:    ## list the targets
@@ -8,15 +10,19 @@ help:    ## list the targets
 run: build ## serve on embedded defaults: data/, a unix socket, http://127.0.0.1:8080/
 	@./windsock serve --http 127.0.0.1:8080
 test: tools ## run all tests with the race detector, the real front ends, and each fuzz target for 3 s
-	CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) ./...
+	CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -timeout 5m ./...
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=3s
 bench:   ## run the benchmarks (BENCHTIME=1s each)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 fuzz:    ## run each fuzz target in turn (FUZZTIME=1m each)
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 	echo "$$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p || exit 1; done; done
-lint:    ## check format and vet
-	@test -z "$$(gofmt -l app cmd deploy scgi | tee /dev/stderr)" && go vet ./...
+lint:    ## check format, vet, staticcheck, known vulnerabilities
+	@test -z "$$(gofmt -l app cmd deploy scgi | tee /dev/stderr)"
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	@bin=$$(mktemp -d); GOBIN=$$bin go install $(GOVULNCHECK) && $$bin/govulncheck -test ./...; code=$$?; rm -rf $$bin; \
+	case $$code in 0) ;; 3) exit 3;; *) echo '*** NOT CHECKED for known vulnerabilities: no govulncheck, or no database ***' >&2;; esac
 build:   ## build the static binary ./windsock
 	@CGO_ENABLED=0 go build -trimpath -o windsock ./cmd/windsock
 tools:

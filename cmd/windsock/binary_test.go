@@ -71,6 +71,10 @@ type process struct {
 	ended  chan error
 }
 
+// surroundings are what windsock is run in. The race detector would otherwise
+// sleep for a second at the end of each.
+func surroundings() []string { return append(os.Environ(), "GORACE=atexit_sleep_ms=0") }
+
 // logReader keeps an output and tells of lines that are waited for.
 type logReader struct {
 	mu      sync.Mutex
@@ -92,7 +96,7 @@ func serve(t testing.TB, folder string, args ...string) *process {
 func launch(t testing.TB, folder string, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{t: t, cmd: cmd, folder: folder, stdout: newLogReader(), log: newLogReader(), ended: make(chan error, 1)}
-	cmd.Dir = folder
+	cmd.Dir, cmd.Env = folder, surroundings()
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	stderr, err := cmd.StderrPipe()
@@ -215,7 +219,7 @@ func post(client *http.Client, url, body string) (status int, answer string, err
 func run(t testing.TB, folder, stdin string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(context.Background(), binary(t, buildFlags...), args...)
-	cmd.Dir = folder
+	cmd.Dir, cmd.Env = folder, surroundings()
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs

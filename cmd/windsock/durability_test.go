@@ -46,7 +46,7 @@ func traceAnswers(t *testing.T, posts int, flags ...string) (answers int, unsync
 	dir := folder(t)
 	trace := filepath.Join(dir, "trace")
 	p := launch(t, dir, exec.Command(strace, "-f", "-y", "-s", "64", "-o", trace,
-		"-e", "trace=write,pwrite64,fsync,fdatasync", binary(t, flags...), "serve"))
+		"-e", "trace=write,pwrite64,fsync,fdatasync", binary(t, append(flags, buildFlags...)...), "serve"))
 	p.waitFor("\"message\":\"serving\"")
 	for i := range posts {
 		status, answer, err := p.post(note(fmt.Sprint("n", i)))

@@ -71,7 +71,7 @@ func TestExportFollow(t *testing.T) {
 	require.NoError(t, err)
 	defer read.Close()
 	cmd := exec.Command(binary(t, buildFlags...), "export", "--follow")
-	cmd.Dir, cmd.Stdout = dir, write
+	cmd.Dir, cmd.Env, cmd.Stdout = dir, surroundings(), write
 	require.NoError(t, cmd.Start())
 	require.NoError(t, write.Close())
 	buf := make([]byte, 64<<10)

@@ -186,7 +186,7 @@ func TestSignalWhileStarting(t *testing.T) {
 			dir := folder(t)
 			trace := filepath.Join(dir, "trace")
 			p := launch(t, dir, exec.Command(strace, "-f", "-o", trace, "-e", "trace="+call,
-				"-e", "inject="+call+":signal=TERM:when=1", binary(t), "serve"))
+				"-e", "inject="+call+":signal=TERM:when=1", binary(t, buildFlags...), "serve"))
 			code := p.wait()
 			require.NotZero(t, signalled(t, trace), "or nothing is tested here")
 			if signalled(t, trace) == 1 { // strace counts each thread's calls, so there may be two
