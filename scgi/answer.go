@@ -26,14 +26,15 @@ func appendFields(b []byte, status int, header http.Header) ([]byte, answerField
 	}
 	slices.Sort(keys)
 	for _, key := range keys {
+		name := http.CanonicalHeaderKey(key) // front ends take a name in any case
 		switch values := header[key]; {
-		case key == "Content-Length":
+		case name == "Content-Length":
 			fields.length = declaredLength(status, values)
 			continue
-		case key == "Content-Type", key == "Content-Encoding" && len(values) > 0 && values[0] != "":
+		case name == "Content-Type", name == "Content-Encoding" && len(values) > 0 && values[0] != "":
 			fields.typed = true
 		}
-		if !sendable(key, status) {
+		if !sendable(name, status) {
 			continue
 		}
 		for _, value := range header[key] {
@@ -61,7 +62,7 @@ func appendStatus(b []byte, status int) []byte {
 // declaredLength is the Content-Length that a handler set, where an answer of
 // that status has one; -1 for none, and for what is no length.
 func declaredLength(status int, values []string) int64 {
-	if len(values) != 1 || status == http.StatusNoContent || status == http.StatusSwitchingProtocols {
+	if len(values) != 1 || !bodyAllowed(status) {
 		return -1
 	}
 	n, err := strconv.ParseUint(strings.TrimSpace(values[0]), 10, 63)
@@ -75,9 +76,11 @@ func declaredLength(status int, values []string) int64 {
 // Hop-by-hop fields do not: nginx and Apache would let chunked framing leak
 // into the body, lighttpd and Apache pass Connection on. Status is ours, and
 // Location with 200 is a redirect to nginx and lighttpd, an internal one to
-// Apache.
+// Apache. A 304 has no Content-Type, as in net/http: the client's copy has one.
 func sendable(key string, status int) bool {
 	switch key {
+	case "Content-Type":
+		return status != http.StatusNotModified
 	case "Connection", "Upgrade":
 		return status == http.StatusSwitchingProtocols
 	case "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Status":

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -17,7 +18,7 @@ const (
 )
 
 var (
-	errNoAnswer     = errors.New("scgi: the application closed without an answer")
+	errNoAnswer     = fmt.Errorf("scgi: the application closed without an answer: %w", io.ErrUnexpectedEOF)
 	errLargeAnswer  = errors.New("scgi: the header of the application's answer is too large")
 	errAnswerHeader = errors.New("scgi: the application's answer does not begin with a header")
 )
@@ -66,6 +67,9 @@ func readLine(r *bufio.Reader, max int) ([]byte, error) {
 		if errors.Is(err, bufio.ErrBufferFull) {
 			long = append(long, part...)
 			continue
+		}
+		if errors.Is(err, io.EOF) && len(long)+len(part) > 0 {
+			return nil, io.ErrUnexpectedEOF
 		}
 		if err != nil {
 			return nil, err

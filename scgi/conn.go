@@ -27,7 +27,8 @@ type conn struct {
 	body body
 	resp response
 
-	closed bool // owned by serve's goroutine
+	closed   bool      // owned by serve's goroutine
+	headerBy time.Time // the header's deadline; guarded by srv.mu
 
 	mu       sync.Mutex // guards what follows
 	past     bool       // past the header: the read deadline is the body's
@@ -59,6 +60,8 @@ func (c *conn) serve(base context.Context) {
 	c.srv.stats.requests.Add(1)
 	c.setState(http.StateActive)
 	whole := c.handle(r)
+	c.ctx.end() // and not only after what may be drained
+	c.ctx.stopWatching()
 	if c.isHijacked() {
 		return
 	}
@@ -208,6 +211,7 @@ func (c *conn) abort() {
 	}
 	c.mu.Unlock()
 	c.ctx.end()
+	c.ctx.stopWatching() // whose descriptor would keep the connection open
 }
 
 // aLongTimeAgo is a deadline that wakes whoever waits.
@@ -225,18 +229,13 @@ func (c *conn) isHijacked() bool {
 	return c.hijacked
 }
 
-// giveAway ends the server's part in the connection, and reports whether it had
-// one.
-func (c *conn) giveAway() bool {
+// giveAway ends the server's part in the connection.
+func (c *conn) giveAway() {
 	c.mu.Lock()
-	taken := c.hijacked
 	c.hijacked = true
 	c.mu.Unlock()
-	if taken {
-		return false
-	}
 	c.body.end()
+	c.ctx.stopWatching() // whose descriptor would keep open what the taker closes
 	c.srv.forget(c)
 	c.setState(http.StateHijacked)
-	return true
 }

@@ -18,6 +18,7 @@ type requestContext struct {
 	cancel context.CancelFunc
 	over   bool
 	watch  *watcher // nil while nobody looks, and where nothing can be watched
+	blind  bool     // nothing is watched any more
 }
 
 // connKey is the key under which a request's context holds its connection.
@@ -35,9 +36,10 @@ func (x *requestContext) Done() <-chan struct{} {
 	defer x.mu.Unlock()
 	if x.inner == nil {
 		x.inner, x.cancel = context.WithCancel(x.Context)
-		if x.over {
+		switch {
+		case x.over:
 			x.cancel()
-		} else {
+		case !x.blind:
 			x.watch = watchPeer(x.c.rwc, x.c.srv.AllowHalfClose, x.end)
 		}
 	}
@@ -87,11 +89,11 @@ func (x *requestContext) end() {
 	}
 }
 
-// stopWatching ends the watch on the front end, and waits for that.
+// stopWatching ends the watch on the front end for good, and waits for that.
 func (x *requestContext) stopWatching() {
 	x.mu.Lock()
 	watch := x.watch
-	x.watch = nil
+	x.watch, x.blind = nil, true
 	x.mu.Unlock()
 	if watch != nil {
 		watch.stop()

@@ -44,7 +44,8 @@ func earlier(a, b time.Time) time.Time {
 
 // startHeader gives a new connection the time to send its header.
 func (c *conn) startHeader(timeout time.Duration) {
-	_ = c.rwc.SetReadDeadline(after(timeout)) // an error shows at the next read
+	c.headerBy = after(timeout)
+	_ = c.rwc.SetReadDeadline(c.headerBy) // an error shows at the next read
 }
 
 // hurryHeader shortens that time, when the server is about to stop.
@@ -52,7 +53,7 @@ func (c *conn) hurryHeader(timeout time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.past {
-		_ = c.rwc.SetReadDeadline(after(timeout))
+		_ = c.rwc.SetReadDeadline(earlier(c.headerBy, after(timeout)))
 	}
 }
 

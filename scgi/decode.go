@@ -38,10 +38,13 @@ func ReadResponse(br *bufio.Reader, r *http.Request) (*http.Response, error) {
 		Close:         true, // SCGI has no second request
 		Request:       r,
 	}
-	if length := header.Get("Content-Length"); length != "" {
+	for _, length := range header["Content-Length"] {
 		n, err := parseContentLength(length)
 		if err != nil {
 			return nil, &ProtocolError{Reason: "in the answer: " + err.Error()}
+		}
+		if resp.ContentLength >= 0 && resp.ContentLength != n {
+			return nil, &ProtocolError{Reason: "in the answer: a second Content-Length with another value"}
 		}
 		resp.ContentLength = n
 	}
@@ -54,6 +57,9 @@ func answerBody(br *bufio.Reader, r *http.Request, resp *http.Response) io.ReadC
 	case r != nil && r.Method == http.MethodHead:
 		return http.NoBody
 	case resp.StatusCode == http.StatusSwitchingProtocols:
+		// As net/http has it. Else a proxy that writes this answer adds a
+		// Connection: close, and nobody finds the Upgrade.
+		resp.ContentLength, resp.Close = 0, false
 		return io.NopCloser(br)
 	case !bodyAllowed(resp.StatusCode):
 		resp.ContentLength = 0

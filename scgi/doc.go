@@ -63,7 +63,7 @@ connection is broken off. A front end can see that when there was a
 Content-Length, and on TCP by the reset; on a unix socket, and without a
 Content-Length, a broken answer looks complete, whatever the application does.
 That is a limit of the protocol: who streams what must arrive whole says how long
-it is.
+it is. FRONTENDS.md shows what each front end makes of this, and of all else here.
 
 A header block of more than 4096 bytes is more than nginx takes by default
 (scgi_buffer_size): that is logged once.
@@ -71,13 +71,29 @@ A header block of more than 4096 bytes is more than nginx takes by default
 # Differences from net/http
 
   - No Date field: the front end adds its own.
+  - Hop-by-hop fields are dropped: the client's connection is the front end's.
+  - A Content-Length is added to bodies of up to 4 KiB, not of 2 KiB.
   - WriteHeader with 1xx does nothing, but for 101 before Hijack.
   - Location is dropped from a 200, where it makes front ends redirect.
   - Trailers are not sent.
+  - A panic before anything was sent is answered 500, not by closing.
   - A request's header has no Content-Length; the field ContentLength has.
+  - A request's field that came twice is one value, joined with commas (cookies
+    with semicolons).
+  - Underscores in the names of a request's fields become hyphens, if the front
+    end sends such a field at all.
+  - The length of a body is always known: the front end takes chunks in, and
+    drops trailers.
+  - A body can be read after the answer has begun; EnableFullDuplex does nothing.
+  - An absolute URL in a request loses scheme and host; Host is the front end's.
+  - OPTIONS *, and an Expect that net/http refuses, are the handler's to answer.
   - A hijacked connection speaks SCGI to the front end: what is written to it
-    must begin with an answer's header, unless WriteHeader was called before.
+    must begin with an answer's header, unless WriteHeader was called before. So
+    coder/websocket works where upgrades do, but what writes an HTTP status line by
+    itself (gorilla/websocket, an upgrade by httputil.ReverseProxy) only behind a
+    front end that takes one: nginx does, [Transport] does not.
   - The context has no http.ServerContextKey: that promises an *http.Server.
+  - No http.CloseNotifier: the context does that.
 
 # Differences from net/http/fcgi
 

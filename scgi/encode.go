@@ -136,7 +136,7 @@ func yieldHeader(r *http.Request, yield func(name, value string) bool) bool {
 		return false
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Header)) {
-		switch key {
+		switch http.CanonicalHeaderKey(key) {
 		case "Content-Length", "Content-Type", "Host", "Proxy", "Transfer-Encoding":
 			continue
 		}
@@ -144,11 +144,23 @@ func yieldHeader(r *http.Request, yield func(name, value string) bool) bool {
 			continue
 		}
 		name := headerVarName(key)
-		if !yield(name, strings.Join(r.Header[key], separator(name))) {
+		if !yield(name, joinValues(r.Header[key], separator(name))) {
 			return false
 		}
 	}
 	return true
+}
+
+var newlineToBlank = strings.NewReplacer("\r", " ", "\n", " ")
+
+// joinValues makes one value of a header's, each written as net/http does: no
+// blanks around it, no newline in it.
+func joinValues(values []string, separator string) string {
+	clean := make([]string, len(values))
+	for i, value := range values {
+		clean[i] = strings.Trim(newlineToBlank.Replace(value), " \t")
+	}
+	return strings.Join(clean, separator)
 }
 
 func requestHost(r *http.Request) string { return orElse(r.Host, r.URL.Host) }

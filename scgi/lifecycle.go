@@ -3,7 +3,9 @@ package scgi
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
+	"slices"
 )
 
 // Serve accepts connections on l and answers each in a goroutine of its own. It
@@ -17,7 +19,8 @@ import (
 func (s *Server) Serve(l net.Listener) error {
 	ln, err := s.register(l)
 	if err != nil {
-		return errors.Join(err, l.Close())
+		_ = l.Close() // why it was not served is what matters
+		return err
 	}
 	return ln.serve()
 }
@@ -29,7 +32,8 @@ func (s *Server) Serve(l net.Listener) error {
 func (s *Server) Start(l net.Listener) error {
 	ln, err := s.register(l)
 	if err != nil {
-		return errors.Join(err, l.Close())
+		_ = l.Close() // likewise
+		return err
 	}
 	go func() {
 		if err := ln.serve(); !errors.Is(err, ErrServerClosed) {
@@ -91,11 +95,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	own := connOf(ctx)
 	s.mu.Lock()
 	s.make()
-	s.drain(ErrServerClosed)
+	deaf := s.drain(ErrServerClosed)
 	w := &waiter{own: own, over: make(chan struct{})}
 	s.waiting = append(s.waiting, w)
 	s.settle()
 	s.mu.Unlock()
+	for _, ln := range deaf {
+		_ = ln.close() // its error is kept for serve
+	}
 	select {
 	case <-w.over:
 		return nil
@@ -105,7 +112,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-w.over:
 		return nil
 	case <-ctx.Done():
-		return errors.Join(ctx.Err(), s.force(own))
+		_ = s.force(own) // the listeners' own errors are logged
+		return ctx.Err()
 	}
 }
 
@@ -122,10 +130,7 @@ func (s *Server) force(own *conn) error {
 	s.drain(ErrServerClosed)
 	s.state = stateClosed
 	s.room.Broadcast()
-	var errs []error
-	for ln := range s.listeners {
-		errs = append(errs, ln.close())
-	}
+	listeners := slices.Collect(maps.Keys(s.listeners))
 	left := make([]*conn, 0, len(s.conns))
 	for c := range s.conns {
 		if c != own {
@@ -134,6 +139,10 @@ func (s *Server) force(own *conn) error {
 	}
 	s.settle()
 	s.mu.Unlock()
+	var errs []error
+	for _, ln := range listeners {
+		errs = append(errs, ln.close())
+	}
 	for _, c := range left {
 		c.abort()
 	}
@@ -154,23 +163,28 @@ func (s *Server) make() {
 	s.room.L = &s.mu
 }
 
-// drain begins the end, unless it has begun. The caller holds mu.
-func (s *Server) drain(cause error) {
+// drain begins the end, unless it has begun. It returns the listeners that stop
+// only when they are closed, which is left to the caller: it holds mu, and does
+// not wait under it.
+func (s *Server) drain(cause error) (deaf []*listener) {
 	if s.state >= stateDraining {
-		return
+		return nil
 	}
 	s.state = stateDraining
 	s.cause = cause
 	close(s.draining)
 	s.room.Broadcast()
 	for ln := range s.listeners {
-		ln.wake()
+		if !ln.wake() {
+			deaf = append(deaf, ln)
+		}
 	}
 	if s.DrainHeaderTimeout >= 0 {
 		for c := range s.conns {
 			c.hurryHeader(timeoutOr(s.DrainHeaderTimeout, defaultDrainHeaderTimeout))
 		}
 	}
+	return deaf
 }
 
 // settle tells whoever waits for what has come true by now. It is called after
@@ -179,10 +193,17 @@ func (s *Server) settle() {
 	if s.state < stateDraining || len(s.listeners) > 0 {
 		return
 	}
+	// Handlers that wait here do not wait for each other either.
+	selves := make(map[*conn]struct{})
+	for _, w := range s.waiting {
+		if _, open := s.conns[w.own]; open {
+			selves[w.own] = struct{}{}
+		}
+	}
 	still := s.waiting[:0]
 	for _, w := range s.waiting {
-		_, ownOpen := s.conns[w.own]
-		if len(s.conns) == 0 || len(s.conns) == 1 && ownOpen {
+		_, waitsForItself := selves[w.own]
+		if len(s.conns) == 0 || waitsForItself && len(s.conns) == len(selves) {
 			close(w.over)
 		} else {
 			still = append(still, w)
@@ -246,11 +267,10 @@ func (s *Server) track(c *conn) bool {
 		return false
 	}
 	s.conns[c] = struct{}{}
-	timeout := timeoutOr(s.ReadHeaderTimeout, defaultReadHeaderTimeout)
+	c.startHeader(timeoutOr(s.ReadHeaderTimeout, defaultReadHeaderTimeout))
 	if s.state == stateDraining && s.DrainHeaderTimeout >= 0 {
-		timeout = timeoutOr(s.DrainHeaderTimeout, defaultDrainHeaderTimeout)
+		c.hurryHeader(timeoutOr(s.DrainHeaderTimeout, defaultDrainHeaderTimeout))
 	}
-	c.startHeader(timeout)
 	return true
 }
 
@@ -259,6 +279,6 @@ func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	s.room.Signal()
+	s.room.Broadcast() // one signalled listener alone may have no client for the room
 	s.settle()
 }

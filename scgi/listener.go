@@ -95,10 +95,15 @@ func (ln *listener) empty() {
 			ln.srv.logger().Warn("scgi: a listener could not be moved aside", "error", err)
 		}
 	}
-	if l, ok := ln.Listener.(interface{ SetDeadline(time.Time) error }); !ok || l.SetDeadline(time.Time{}) != nil {
-		return // wake has closed it
+	l, ok := ln.Listener.(deadliner)
+	if !ok {
+		return // it was closed to wake it
 	}
 	for ln.srv.hasRoom(stateDraining) && queued(ln.Listener) {
+		// What is queued is there at once, unless another process has been faster.
+		if l.SetDeadline(time.Now().Add(maxAcceptPause)) != nil {
+			return
+		}
 		rwc, err := ln.Accept()
 		if err != nil && !passing(err) {
 			return
@@ -109,12 +114,14 @@ func (ln *listener) empty() {
 	}
 }
 
-// wake ends a wait in Accept, and every later one.
-func (ln *listener) wake() {
-	if l, ok := ln.Listener.(interface{ SetDeadline(time.Time) error }); ok && l.SetDeadline(aLongTimeAgo) == nil {
-		return
-	}
-	_ = ln.close() // its error is kept for serve
+// deadliner is what the listeners of package net can do.
+type deadliner interface{ SetDeadline(time.Time) error }
+
+// wake ends a wait in Accept, and every later one. It reports false for a
+// listener that can only be closed.
+func (ln *listener) wake() bool {
+	l, ok := ln.Listener.(deadliner)
+	return ok && l.SetDeadline(aLongTimeAgo) == nil
 }
 
 // close closes the listener once, and gives every caller the outcome.

@@ -92,26 +92,26 @@ func writeBody[Bytes []byte | string](w *response, p Bytes) (int, error) {
 	if err := w.admit(len(p)); err != nil {
 		return 0, err
 	}
-	room := maxHeldBody - len(w.buf.body)
-	switch {
-	case w.head:
-		w.buf.body = append(w.buf.body, p[:min(len(p), room)]...) // to tell its type by
-		return len(p), nil
-	case len(p) <= room:
-		w.buf.body = append(w.buf.body, p...)
-		return len(p), nil
+	n, room := len(p), maxHeldBody-len(w.buf.body)
+	if w.head {
+		w.buf.body = append(w.buf.body, p[:min(n, room)]...) // to tell its type by
+		return n, nil
 	}
-	if err := w.send(); err != nil {
-		return 0, err
+	if n > room && (!w.sent || room < maxHeldBody) {
+		w.buf.body = append(w.buf.body, p[:room]...) // which goes with the header, and tells the type
+		p = p[room:]
+		if err := w.send(); err != nil {
+			return 0, err
+		}
 	}
-	if len(p) < maxHeldBody {
+	if len(p) <= maxHeldBody {
 		w.buf.body = append(w.buf.body, p...)
-		return len(p), nil
+		return n, nil
 	}
 	if w.err = w.c.write([]byte(p)); w.err != nil {
 		return 0, w.err
 	}
-	return len(p), nil
+	return n, nil
 }
 
 // admit says whether n more bytes of body may be written, and counts them.
@@ -238,15 +238,16 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if w.finished {
 		return nil, nil, errFinished
 	}
-	if !w.c.giveAway() {
+	if w.c.isHijacked() {
 		return nil, nil, http.ErrHijacked
 	}
 	if w.status != 0 {
 		if err := w.send(); err != nil {
-			return nil, nil, err
+			return nil, nil, err // the connection stays the server's, which closes it
 		}
 		w.release()
 	}
+	w.c.giveAway()
 	_ = w.c.rwc.SetDeadline(time.Time{}) // an error shows at the next read
 	return w.c.rwc, bufio.NewReadWriter(w.c.br, bufio.NewWriter(w.c.rwc)), nil
 }

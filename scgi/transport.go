@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -49,6 +50,10 @@ const defaultMaxBufferedBody = 1 << 20
 // RoundTrip implements http.RoundTripper. The answer may come before the
 // request was sent whole; the connection is closed with the answer's body.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := context.Cause(r.Context()); err != nil {
+		closeBody(r)
+		return nil, err
+	}
 	r, err := t.withLength(r)
 	if err != nil {
 		closeBody(r)
@@ -59,16 +64,13 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		closeBody(r)
 		return nil, err
 	}
-	x := &exchange{conn: conn, failed: make(chan error, 1)}
-	x.stop = context.AfterFunc(r.Context(), func() { _ = conn.Close() })
-	go x.send(r, t.Mount)
-	resp, err := x.receive(r, t.ResponseHeaderTimeout)
+	x := &exchange{r: r, conn: conn, failed: make(chan error, 1)}
+	x.stop = context.AfterFunc(r.Context(), x.breakOff)
+	go x.send(strings.TrimRight(t.Mount, "/"))
+	resp, err := x.receive(t.ResponseHeaderTimeout)
 	if err != nil {
 		_ = x.Close()
-		if ctxErr := context.Cause(r.Context()); ctxErr != nil {
-			err = ctxErr
-		}
-		return nil, err
+		return nil, x.why(err)
 	}
 	return resp, nil
 }
@@ -93,7 +95,11 @@ func (t *Transport) withLength(r *http.Request) (*http.Request, error) {
 	if most < 0 {
 		return r, errUnknownLength
 	}
+	stop := context.AfterFunc(r.Context(), func() { closeBody(r) }) // which wakes the read of it
 	body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
+	if !stop() {
+		return r, context.Cause(r.Context())
+	}
 	if err != nil {
 		return r, fmt.Errorf("scgi: reading the request's body: %w", err)
 	}
@@ -118,6 +124,7 @@ func closeBody(r *http.Request) {
 
 // exchange is one request and its answer on a connection, and the answer's body.
 type exchange struct {
+	r      *http.Request
 	conn   net.Conn
 	stop   func() bool // ends the watch on the request's context
 	body   io.Reader
@@ -127,24 +134,36 @@ type exchange struct {
 // send writes the request, and ends with it or with the connection, or when a
 // body that blocks returns. An application that answers early may well have
 // stopped reading; so an error counts only when there is no answer.
-func (x *exchange) send(r *http.Request, mount string) {
-	defer closeBody(r)
-	err := writeRequest(x.conn, r, mount)
-	if err == nil {
-		return
-	}
-	x.failed <- err
-	if netErr := (*net.OpError)(nil); !errors.As(err, &netErr) {
-		_ = x.conn.Close() // the request cannot be completed, so no answer will come
+func (x *exchange) send(mount string) {
+	defer closeBody(x.r)
+	to := &sink{w: x.conn}
+	if err := writeRequest(to, x.r, mount); err != nil {
+		x.failed <- err
+		if !to.failed {
+			_ = x.conn.Close() // the request cannot be completed, so no answer will come
+		}
 	}
 }
 
+// sink tells the errors of writing from those of what is written.
+type sink struct {
+	w      io.Writer
+	failed bool
+}
+
+// Write implements io.Writer.
+func (s *sink) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	s.failed = s.failed || err != nil
+	return n, err
+}
+
 // receive reads the answer's header.
-func (x *exchange) receive(r *http.Request, timeout time.Duration) (*http.Response, error) {
+func (x *exchange) receive(timeout time.Duration) (*http.Response, error) {
 	if timeout > 0 {
 		_ = x.conn.SetReadDeadline(time.Now().Add(timeout))
 	}
-	resp, err := ReadResponse(bufio.NewReader(x.conn), r)
+	resp, err := ReadResponse(bufio.NewReader(x.conn), x.r)
 	if err != nil {
 		select {
 		case err = <-x.failed:
@@ -164,13 +183,33 @@ func (x *exchange) receive(r *http.Request, timeout time.Duration) (*http.Respon
 }
 
 // Read implements io.Reader.
-func (x *exchange) Read(p []byte) (int, error) { return x.body.Read(p) }
+func (x *exchange) Read(p []byte) (int, error) {
+	n, err := x.body.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = x.why(err)
+	}
+	return n, err
+}
+
+// why is the reason behind an error: the request's context, once that has ended.
+func (x *exchange) why(err error) error {
+	if cause := context.Cause(x.r.Context()); cause != nil {
+		return cause
+	}
+	return err
+}
 
 // Close ends the exchange.
 func (x *exchange) Close() error {
 	x.stop()
-	_ = x.conn.Close() // the answer has been taken, or is not wanted
+	x.breakOff()
 	return nil
+}
+
+// breakOff ends both directions, a read of the request's body included.
+func (x *exchange) breakOff() {
+	_ = x.conn.Close() // the answer has been taken, or is not wanted
+	closeBody(x.r)
 }
 
 // upgraded is the body of a 101: a way to talk to the application both ways.
