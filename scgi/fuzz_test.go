@@ -248,9 +248,9 @@ func (p *program) run(t *testing.T, w http.ResponseWriter) (body []byte) {
 			n, err := w.Write(data)
 			accept(n, err, data)
 		case 6:
-			data := bytes.Repeat([]byte{byte('a' + p.next()%26)}, p.next()*100)
-			n, err := io.WriteString(w, string(data))
-			accept(n, err, data)
+			text := strings.Repeat(string(rune('a'+p.next()%26)), p.next()*100)
+			n, err := io.WriteString(w, text)
+			accept(n, err, []byte(text))
 		case 7:
 			w.(http.Flusher).Flush()
 		case 8:

@@ -262,12 +262,15 @@ func TestRequestContentLength(t *testing.T) {
 
 // What the handler sees of a request that came over a connection.
 func TestRequestServed(t *testing.T) {
-	type key struct{}
+	type (
+		key     struct{}
+		connKey struct{}
+	)
 	var seen *http.Request
 	l := startMemory(t, &scgi.Server{
 		BaseContext: func(l net.Listener) context.Context { return context.WithValue(context.Background(), key{}, l) },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, "conn", c) //nolint // any key will do
+			return context.WithValue(ctx, connKey{}, c)
 		},
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			seen = r
@@ -280,7 +283,7 @@ func TestRequestServed(t *testing.T) {
 			_, err = r.Body.Read(make([]byte, 1))
 			assert.ErrorIs(t, err, http.ErrBodyReadAfterClose)
 			assert.NotNil(t, r.Context().Value(key{}))
-			assert.NotNil(t, r.Context().Value("conn"))
+			assert.NotNil(t, r.Context().Value(connKey{}))
 			assert.Equal(t, memoryAddr{}, r.Context().Value(http.LocalAddrContextKey))
 			derived := r.WithContext(context.WithValue(r.Context(), key{}, 1))
 			assert.Equal(t, "4", scgi.Env(derived).Get("CONTENT_LENGTH"))

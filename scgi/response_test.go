@@ -268,7 +268,7 @@ var alike = []struct {
 
 	{name: "http.Error", handler: func(w http.ResponseWriter, _ *http.Request, n *notes) {
 		w.Header().Set("Content-Length", "5")
-		http.Error(w, "no", 418)
+		http.Error(w, "no", http.StatusTeapot)
 	}},
 	{name: "http.NotFound", handler: func(w http.ResponseWriter, r *http.Request, n *notes) { http.NotFound(w, r) }},
 	{name: "http.Redirect", handler: func(w http.ResponseWriter, r *http.Request, n *notes) {
