@@ -116,7 +116,6 @@ func TestWhatAClientSees(t *testing.T) {
 		contentType, want        string // want is a part of the body
 	}{
 		{"info", "GET", "/", "", nil, 200, text, "POST message"},
-		{"info, empty PATH_INFO", "GET", "", "", nil, 200, text, "POST message"},
 		{"info by HEAD", "HEAD", "/", "", nil, 200, text, ""},
 		{"status page", "GET", "/", "", []string{"Accept: text/html,*/*;q=0.8"}, 200, "text/html; charset=utf-8", "taking in"},
 		{"a browser's q=0", "GET", "/", "", []string{"Accept: text/html;q=0, */*"}, 200, text, "POST message"},
@@ -157,6 +156,29 @@ func TestWhatAClientSees(t *testing.T) {
 		})
 	}
 	assert.Len(t, s.stored(t), 1, "the sample, once")
+}
+
+// An empty PATH_INFO is the mount itself, and one that is missing is found in
+// REQUEST_URI.
+func TestPathInfo(t *testing.T) {
+	s := start(t)
+	for _, row := range []struct {
+		name, uri string
+		vars      []string
+		want      string
+	}{
+		{"empty", "/habitat", []string{"SCRIPT_NAME", "/habitat", "PATH_INFO", ""}, "POST message"},
+		{"missing", "/nothing", nil, "Action not found"},
+		{"missing, under SCRIPT_NAME", "/habitat/", []string{"SCRIPT_NAME", "/habitat"}, "POST message"},
+		{"missing, with a query", "/?x=/messages", nil, "POST message"},
+		{"encoded (Apache)", "/habitat/%6d%65ssages", []string{"PATH_INFO", "/%6d%65ssages"}, `"messages":[]`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got := s.raw(t, scgitest.Request("", append([]string{"CONTENT_LENGTH", "0", "SCGI", "1",
+				"REQUEST_METHOD", "GET", "REQUEST_URI", row.uri}, row.vars...)...))
+			assert.Contains(t, got.body, row.want)
+		})
+	}
 }
 
 // TestEveryMessage posts every row of testdata/messages/cases.json and compares

@@ -417,6 +417,25 @@ func TestTransportEarlyAnswer(t *testing.T) {
 	}
 }
 
+// Even that of an application that does not read on, but closes.
+func TestTransportEarlyAnswerAndClose(t *testing.T) {
+	for range 100 {
+		client, app := memoryPipe(100)
+		_, err := io.WriteString(app, "Status: 413\r\nContent-Length: 9\r\n\r\ntoo large")
+		require.NoError(t, err)
+		require.NoError(t, app.Close())
+		tr := &scgi.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return client, nil }}
+		r, err := http.NewRequest("POST", "http://example.org/", strings.NewReader(strings.Repeat("x", 100_000)))
+		require.NoError(t, err)
+		resp, err := tr.RoundTrip(r)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		assert.Equal(t, "too large", string(body))
+	}
+}
+
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }

@@ -780,6 +780,21 @@ func TestDrainIsBounded(t *testing.T) {
 	}
 }
 
+// A refusal that is being drained is not a header any more: Shutdown leaves it
+// the time that it has.
+func TestShutdownWhileDraining(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := quiet(ok)
+		l := newMemoryListener()
+		require.NoError(t, s.Start(l))
+		c := l.send(t, []byte("GET / HTTP/1.1\r\n\r\n"))
+		assert.Contains(t, c.rest(t), "Status: 400 ")
+		began := time.Now()
+		require.NoError(t, s.Shutdown(context.Background()))
+		assert.Equal(t, 5*time.Second, time.Since(began))
+	})
+}
+
 // A context from BaseContext that ends cancels requests, not the server.
 func TestBaseContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -824,7 +839,7 @@ func (l *lateAccept) Accept() (net.Conn, error) {
 
 // Shutdown serves it, Close does not.
 func TestAcceptedLate(t *testing.T) {
-	for _, how := range []string{"Shutdown", "Close"} {
+	for _, how := range []string{"Shutdown", "Shutdown, silent", "Close"} {
 		t.Run(how, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := quiet(ok)
@@ -832,10 +847,15 @@ func TestAcceptedLate(t *testing.T) {
 				served := serve(s, &lateAccept{newMemoryListener(), server})
 				synctest.Wait()
 				began := time.Now()
-				if how == "Close" {
+				switch how {
+				case "Close":
 					require.NoError(t, s.Close())
 					assert.Empty(t, client.rest(t))
-				} else {
+				case "Shutdown, silent":
+					require.NoError(t, s.Shutdown(context.Background()))
+					assert.Empty(t, client.rest(t))
+					began = began.Add(time.Second)
+				default:
 					shut := make(chan error, 1)
 					go func() { shut <- s.Shutdown(context.Background()) }()
 					time.Sleep(time.Second - 1)
