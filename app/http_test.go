@@ -337,7 +337,8 @@ func TestReading(t *testing.T) {
 	assert.Len(t, read("?type=LISTENER_INFO&limit=99999").Messages, 25)
 	assert.Len(t, read("?limit=99999999999999999999").Messages, 25)
 	assert.Len(t, read("?log="+all.Log).Messages, 25)
-	for _, query := range []string{"?after=x", "?after=-1", "?limit=0", "?limit=", "?last=0", "?last=1.5", "?limit=-3"} {
+	for _, query := range []string{"?after=x", "?after=-1", "?limit=0", "?limit=", "?last=0", "?last=1.5", "?limit=-3",
+		"?after=5%zz", "?after=1;limit=1", "?after=1&after=x", "?limit=1&limit=1"} {
 		assert.Equal(t, 400, s.do(t, "GET", "/messages"+query, "").status, query)
 	}
 	assert.Equal(t, 410, s.do(t, "GET", "/messages?log=other", "").status)
@@ -345,6 +346,7 @@ func TestReading(t *testing.T) {
 	lines := s.do(t, "GET", "/messages?limit=2", "", "Accept: application/x-ndjson")
 	assert.Equal(t, "application/x-ndjson", lines.header.Get("Content-Type"))
 	require.Equal(t, 2, strings.Count(lines.body, "\n"))
+	assert.Equal(t, `<?after=2&limit=2&log=`+all.Log+`>; rel="next"`, lines.header.Get("Link"))
 	for line := range strings.Lines(lines.body) {
 		assert.True(t, json.Valid([]byte(line)), line)
 	}

@@ -22,13 +22,22 @@ GET messages    what is stored, oldest first: ?after=SEQ goes on from there,
 Ask with "Accept: application/json" for receipts and errors as JSON.
 `
 
-// recentMessages is how many messages the status page shows.
-const recentMessages = 20
+// The status page shows so many messages, and so many bytes of each one's data.
+const (
+	recentMessages = 20
+	maxShownData   = 500
+)
 
 //go:embed status.html
 var statusSource string
 
 var statusPage = template.Must(template.New("status").Funcs(template.FuncMap{
+	"brief": func(data []byte) string {
+		if len(data) > maxShownData {
+			return string(data[:maxShownData]) + "…"
+		}
+		return string(data)
+	},
 	"clock": func(seconds int64) string { return time.Unix(seconds, 0).UTC().Format("2006-01-02 15:04:05") },
 }).Parse(statusSource))
 
@@ -48,9 +57,7 @@ type status struct {
 func (h *Handler) info(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Vary", "Accept")
 	if !accepts(r, "text/html") {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, err := w.Write([]byte(infoText))
-		return errAnswered(err)
+		return writeWhole(w, "text/plain; charset=utf-8", []byte(infoText))
 	}
 	page, err := h.Log.Read(r.Context(), Query{Last: true, Limit: recentMessages})
 	if err != nil {
@@ -69,9 +76,7 @@ func (h *Handler) info(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("making the status page: %w", err)
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, err = w.Write(html.Bytes())
-	return errAnswered(err)
+	return writeWhole(w, "text/html; charset=utf-8", html.Bytes())
 }
 
 func newestFirst(entries []Entry) []Entry {

@@ -17,8 +17,8 @@ type Log interface {
 	// the batch, is not stored again: its receipt is the first one's, marked
 	// Duplicate.
 	//
-	// Errors match ErrDiskFull when space ran out (the next Append may work
-	// again) and ErrLogFailed when the log can no longer vouch for what it
+	// Errors match ErrDiskFull when space ran out, from the first Append on (the
+	// next one may work again), and ErrLogFailed when the log can no longer vouch for what it
 	// stores (it stays so until the process is started anew).
 	Append(batch []Message) ([]Receipt, error)
 
@@ -37,8 +37,8 @@ type Receipt struct {
 // Query says what to read from a Log.
 type Query struct {
 	After    int64  // only messages with a greater seq
-	Limit    int    // at most so many messages; must be positive
-	Last     bool   // the newest Limit messages instead of those after After
+	Limit    int    // at most so many messages; must be positive. A Log bounds a page's bytes too
+	Last     bool   // the newest Limit messages that match, however far back, instead of those after After
 	Type     Type   // only this type; empty means every type
 	Callsign string // only this callsign, upper-case; empty means all
 	Log      string // the log's name as the reader knows it; empty means any
@@ -57,7 +57,7 @@ type Page struct {
 	Entries []Entry
 	// Next is the highest seq examined: reading on After it sees every later
 	// message once. It moves on even when the filters let nothing through, and
-	// stays where it was at the end of the log.
+	// stays where it was at the end of the log. With Last it is the newest seq.
 	Next int64
 }
 

@@ -1,14 +1,17 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // errNotStored is matched by every failure to store a message, whatever its cause.
@@ -67,9 +70,13 @@ func answerTo(err error) *statusError {
 	case errors.As(err, &tooLarge):
 		return &statusError{status: http.StatusRequestEntityTooLarge,
 			detail: fmt.Sprintf("The body is larger than the limit of %d bytes.", tooLarge.Limit)}
+	case errors.Is(err, context.Canceled): // nobody will see it
+		return &statusError{status: http.StatusBadRequest, detail: "The client has gone."}
+	case errors.Is(err, context.DeadlineExceeded): // before the next case, which it matches too
+		return retryLater("It took too long; ask for less, or again later.")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &statusError{status: http.StatusRequestTimeout, detail: "The body did not arrive in time."}
-	case errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, net.ErrClosed):
 		return &statusError{status: http.StatusBadRequest, detail: "The body ended before its Content-Length."}
 	case errors.Is(err, ErrQueueFull):
 		return retryLater("More messages are waiting to be stored than can be; send it again later.")

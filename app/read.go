@@ -1,38 +1,62 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// How many messages a page has.
+// How many messages a page has, and how long looking for them may take: the
+// newest of a rare kind can be far back.
 const (
 	defaultPage = 100
 	maxPage     = 1000
+	maxReadTime = 10 * time.Second
 )
 
 // read is GET /messages: a page of what is stored, as JSON, or as NDJSON for a
 // client that asks for it. It holds no addresses.
 func (h *Handler) read(w http.ResponseWriter, r *http.Request) error {
-	query, err := parseQuery(r.URL.Query())
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return &statusError{status: http.StatusBadRequest, detail: "The query is not well formed."}
+	}
+	query, err := parseQuery(values)
 	if err != nil {
 		return err
 	}
-	page, err := h.Log.Read(r.Context(), query)
+	ctx, cancel := context.WithTimeout(r.Context(), maxReadTime)
+	defer cancel()
+	page, err := h.Log.Read(ctx, query)
 	if err != nil {
 		return fmt.Errorf("reading messages: %w", err)
 	}
-	ndjson := accepts(r, "application/x-ndjson")
-	if ndjson {
-		w.Header().Set("Content-Type", "application/x-ndjson")
-	} else {
-		w.Header().Set("Content-Type", "application/json")
+	if accepts(r, "application/x-ndjson") {
+		w.Header().Set("Link", nextLink(values, page)) // NDJSON has no other place for it
+		return writeWhole(w, "application/x-ndjson", appendPage(nil, page, true))
 	}
-	_, err = w.Write(appendPage(nil, page, ndjson))
+	return writeWhole(w, "application/json", appendPage(nil, page, false))
+}
+
+// nextLink is where to read on: RFC 8288, relative to what was asked for.
+func nextLink(values url.Values, page Page) string {
+	values.Del("last")
+	values.Set("log", page.Log)
+	values.Set("after", strconv.FormatInt(page.Next, 10))
+	return "<?" + values.Encode() + `>; rel="next"`
+}
+
+// writeWhole answers with a body that is whole, and says how long it is: so one
+// that is cut off on its way does not look like another.
+func writeWhole(w http.ResponseWriter, contentType string, body []byte) error {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_, err := w.Write(body)
 	return errAnswered(err)
 }
 
@@ -70,7 +94,7 @@ func wholeNumber(values url.Values, name string, least, byDefault int64) (int64,
 		return byDefault, nil
 	}
 	n, err := strconv.ParseInt(values.Get(name), 10, 64)
-	if err != nil && !errors.Is(err, strconv.ErrRange) || n < least {
+	if err != nil && !errors.Is(err, strconv.ErrRange) || n < least || len(values[name]) > 1 {
 		return 0, &statusError{status: http.StatusBadRequest,
 			detail: fmt.Sprintf("%s must be a whole number from %d on.", name, least)}
 	}

@@ -312,6 +312,7 @@ func TestTransport(t *testing.T) {
 		require.NoError(t, resp.Body.Close())
 		assert.Equal(t, 200, resp.StatusCode)
 		assert.Equal(t, "200 OK", resp.Status)
+		assert.Equal(t, "/a%2Fb?c", resp.Request.URL.RequestURI())
 		assert.Equal(t, int64(len(body)), resp.ContentLength)
 		assert.True(t, strings.HasPrefix(string(body), `POST /a%2Fb?c "body" HTTP/1.1 host "example.org:8080" from "127.0.0.1:0" tls false`), "%s", body)
 
@@ -333,10 +334,9 @@ type trackedBody struct {
 
 func newTrackedBody(r io.Reader) *trackedBody { return &trackedBody{r, make(chan struct{})} }
 
+// Close may be called once.
 func (b *trackedBody) Close() error {
-	if !isClosed(b.closed) {
-		close(b.closed)
-	}
+	close(b.closed)
 	if c, ok := b.Reader.(io.Closer); ok {
 		return c.Close()
 	}
@@ -393,6 +393,8 @@ func TestTransportUnknownLength(t *testing.T) {
 		assert.Len(t, got, row.size)
 		require.NoError(t, resp.Body.Close())
 		assert.Equal(t, int64(0), r.ContentLength, "the request is not changed")
+		assert.Same(t, r, resp.Request)
+		assert.Same(t, body, r.Body)
 	}
 }
 
@@ -417,14 +419,22 @@ func TestTransportEarlyAnswer(t *testing.T) {
 	}
 }
 
+// lateRead is a connection that is read only when there is nothing else to do.
+type lateRead struct{ *memoryConn }
+
+func (c lateRead) Read(p []byte) (int, error) {
+	synctest.Wait()
+	return c.memoryConn.Read(p)
+}
+
 // Even that of an application that does not read on, but closes.
 func TestTransportEarlyAnswerAndClose(t *testing.T) {
-	for range 100 {
+	synctest.Test(t, func(t *testing.T) {
 		client, app := memoryPipe(100)
 		_, err := io.WriteString(app, "Status: 413\r\nContent-Length: 9\r\n\r\ntoo large")
 		require.NoError(t, err)
 		require.NoError(t, app.Close())
-		tr := &scgi.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return client, nil }}
+		tr := &scgi.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return lateRead{client}, nil }}
 		r, err := http.NewRequest("POST", "http://example.org/", strings.NewReader(strings.Repeat("x", 100_000)))
 		require.NoError(t, err)
 		resp, err := tr.RoundTrip(r)
@@ -433,7 +443,7 @@ func TestTransportEarlyAnswerAndClose(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())
 		assert.Equal(t, "too large", string(body))
-	}
+	})
 }
 
 type endless struct{}
@@ -484,7 +494,8 @@ func TestTransportFails(t *testing.T) {
 			tr.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
 			return r
 		}, want: syscall.ECONNREFUSED},
-		{name: "cancelled before", change: func(_ *scgi.Transport, r *http.Request) *http.Request {
+		{name: "cancelled before", change: func(tr *scgi.Transport, r *http.Request) *http.Request {
+			tr.DialContext = func(context.Context, string, string) (net.Conn, error) { panic("nobody is asked") }
 			ctx, cancel := context.WithCancel(r.Context())
 			cancel()
 			return r.WithContext(ctx)

@@ -35,6 +35,7 @@ type conn struct {
 	hijacked bool
 	readBy   time.Time // the handler's own deadlines; zero means none
 	writeBy  time.Time
+	lingerBy time.Time // the end of a drain; zero before it
 }
 
 // readers are the connections' read buffers. Most requests fit one whole.

@@ -57,6 +57,31 @@ func (c *conn) hurryHeader(timeout time.Duration) {
 	}
 }
 
+// hurryDrain does so for a connection that is answered and being drained, which
+// could make every stop a forced one.
+func (c *conn) hurryDrain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.lingerBy.IsZero() {
+		c.lingerBy = earlier(c.lingerBy, after(maxDrainPause))
+		_ = c.rwc.SetReadDeadline(c.lingerBy)
+	}
+}
+
+// linger gives a connection that is answered the time to take its answer.
+func (c *conn) linger(timeout time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lingerBy = after(timeout)
+}
+
+// armLinger gives it that much for the next read.
+func (c *conn) armLinger(pause time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = c.rwc.SetReadDeadline(earlier(c.lingerBy, after(pause)))
+}
+
 // pastHeader ends the header's time.
 func (c *conn) pastHeader() {
 	c.mu.Lock()

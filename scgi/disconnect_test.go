@@ -149,6 +149,7 @@ func TestDisconnectIsWatchedFromDoneOn(t *testing.T) {
 		require.NoError(t, c.Close())
 		close(gone)
 		await(t, "the handler's end", over)
+		s.Close() // or the next count would find what is being closed
 	}
 }
 

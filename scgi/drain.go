@@ -2,7 +2,8 @@ package scgi
 
 import "time"
 
-// Bounds on what is read after an answer that came before the request's end.
+// Bounds on what is read after an answer that came before the request's end. A
+// stop leaves it no more than maxDrainPause.
 const (
 	maxDrainBytes = 1 << 30
 	maxDrainTime  = 30 * time.Second
@@ -21,9 +22,12 @@ func (c *conn) drain() {
 	}
 	buf := copyBuffers.Get().(*[32 << 10]byte)
 	defer copyBuffers.Put(buf)
-	end := time.Now().Add(maxDrainTime)
+	c.linger(maxDrainTime)
+	if c.srv.isDraining() {
+		c.hurryDrain()
+	}
 	for taken := 0; taken < maxDrainBytes; {
-		_ = c.rwc.SetReadDeadline(earlier(end, time.Now().Add(maxDrainPause)))
+		c.armLinger(maxDrainPause)
 		n, err := c.rwc.Read(buf[:])
 		if err != nil {
 			return // io.EOF, or a peer that has what it wants

@@ -38,7 +38,8 @@ func (e *ProtocolError) Error() string {
 // and no leading zero, CONTENT_LENGTH stands first and is a decimal number,
 // SCGI is 1. Repeated variables are merged. Request headers (HTTP_*) are joined
 // with ", ", cookies with "; ", as RFC 9110, section 5.3, and RFC 6265, section
-// 5.4, have it; any other variable may come again only with the same value.
+// 5.4, have it; any other variable, and HTTP_HOST and HTTP_CONTENT_LENGTH, may
+// come again only with the same value. A second CONTENT_LENGTH or SCGI is refused.
 //
 // The error is io.EOF when the peer closed without a byte (a probe),
 // io.ErrUnexpectedEOF when it stopped midway, a [*ProtocolError] when it sent

@@ -400,9 +400,7 @@ func corpus(t testing.TB, folder string) map[string][]byte {
 		require.NoError(t, err)
 		files[filepath.Base(path)] = raw
 	}
-	if len(files) == 0 {
-		t.Skip("testdata/scgi/" + folder + " is empty")
-	}
+	require.NotEmpty(t, files, "testdata/scgi/%s", folder)
 	return files
 }
 
@@ -465,9 +463,7 @@ func TestCorpusPost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			raw, ok := files[name]
-			if !ok {
-				t.Skip("not captured")
-			}
+			require.True(t, ok, "not captured")
 			eachReading(t, raw, func(t *testing.T, vars scgi.Vars, body []byte, err error) {
 				require.NoError(t, err)
 				assert.Equal(t, `{"a":1}`, string(body))

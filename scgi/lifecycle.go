@@ -87,8 +87,8 @@ func (s *Server) Err() error {
 // When ctx ends before that, what is left is broken off as by Close and its
 // error is returned; handlers may then still run until Done is closed. With a
 // context that descends from a request's, Shutdown does not wait for that
-// request, which would be waiting for itself; `go s.Shutdown(ctx)` is the idiom
-// for a handler that does not mean to wait.
+// request, which would be waiting for itself, nor for others that wait so;
+// `go s.Shutdown(ctx)` is the idiom for a handler that does not mean to wait.
 //
 // It may be called any number of times.
 func (s *Server) Shutdown(ctx context.Context) error {
@@ -179,8 +179,9 @@ func (s *Server) drain(cause error) (deaf []*listener) {
 			deaf = append(deaf, ln)
 		}
 	}
-	if s.DrainHeaderTimeout >= 0 {
-		for c := range s.conns {
+	for c := range s.conns {
+		c.hurryDrain()
+		if s.DrainHeaderTimeout >= 0 {
 			c.hurryHeader(timeoutOr(s.DrainHeaderTimeout, defaultDrainHeaderTimeout))
 		}
 	}

@@ -780,6 +780,31 @@ func TestDrainIsBounded(t *testing.T) {
 	}
 }
 
+// A peer that trickles on after its answer does not make a stop a forced one.
+func TestShutdownWhileTrickling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := quiet(ok)
+		l := newMemoryListener()
+		require.NoError(t, s.Start(l))
+		c := l.send(t, []byte("GET / HTTP/1.1\r\n\r\n"))
+		assert.Contains(t, c.rest(t), "Status: 400 ")
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for {
+				if _, err := c.Write([]byte("x")); err != nil {
+					return
+				}
+				time.Sleep(500 * time.Millisecond)
+			}
+		}()
+		began := time.Now()
+		require.NoError(t, s.Shutdown(context.Background()))
+		assert.Equal(t, 5*time.Second, time.Since(began))
+		<-ended
+	})
+}
+
 // A refusal that is being drained is not a header any more: Shutdown leaves it
 // the time that it has.
 func TestShutdownWhileDraining(t *testing.T) {
@@ -875,9 +900,10 @@ func TestAcceptedLate(t *testing.T) {
 
 // The zero Server serves http.DefaultServeMux and logs to slog.Default.
 func TestZeroServer(t *testing.T) {
-	log, before := newRecorder(), slog.Default()
+	log, logger, mux := newRecorder(), slog.Default(), http.DefaultServeMux
+	defer func() { slog.SetDefault(logger); http.DefaultServeMux = mux }()
 	slog.SetDefault(log.logger())
-	defer slog.SetDefault(before)
+	http.DefaultServeMux = http.NewServeMux()
 	http.HandleFunc("/zero", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "default") })
 	var s scgi.Server
 	l := newMemoryListener()

@@ -1073,17 +1073,19 @@ func (c brokenPipe) Close() error            { close(c.closed); return c.memoryC
 
 // A Hijack that fails gives nothing away: the connection is closed, once.
 func TestHijackFails(t *testing.T) {
-	l := startMemory(t, &scgi.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := &scgi.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusSwitchingProtocols)
 		_, _, err := http.NewResponseController(w).Hijack()
 		assert.ErrorIs(t, err, syscall.EPIPE)
-	})})
+	})}
+	l := startMemory(t, srv)
 	client, server := memoryPipe(1000)
 	_, err := client.Write(scgitest.Get("/"))
 	require.NoError(t, err)
 	closed := make(chan struct{})
 	l.conns <- brokenPipe{server, closed}
 	<-closed
+	require.NoError(t, srv.Shutdown(t.Context()))
 }
 
 // ConnState tells each step.

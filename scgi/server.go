@@ -47,8 +47,8 @@ type Server struct {
 	IOTimeout time.Duration
 
 	// DrainHeaderTimeout is what is left to connections without a complete
-	// header when Shutdown begins. 0 means 1 s, a negative value what
-	// ReadHeaderTimeout has left.
+	// header when Shutdown begins, unless ReadHeaderTimeout has less left. 0
+	// means 1 s, a negative value what ReadHeaderTimeout has left.
 	DrainHeaderTimeout time.Duration
 
 	// MaxHeaderBytes bounds the header block; a longer one is answered 431.

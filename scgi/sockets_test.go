@@ -58,7 +58,7 @@ func listen(t testing.TB, network string) net.Listener {
 
 // The race that habitat worked around: a Shutdown that comes while the server
 // starts must neither be lost nor hang.
-func TestStartThenShutdownAtOnce(t *testing.T) {
+func TestHabitatStartShutdownRace(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), tooLong)
 	defer cancel()
 	var before, after int

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -54,7 +55,8 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		closeBody(r)
 		return nil, err
 	}
-	r, err := t.withLength(r)
+	asked := r
+	r, err := t.withLength(closedOnce(r))
 	if err != nil {
 		closeBody(r)
 		return nil, err
@@ -72,6 +74,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		_ = x.Close()
 		return nil, x.why(err)
 	}
+	resp.Request = asked
 	return resp, nil
 }
 
@@ -114,6 +117,28 @@ func (t *Transport) withLength(r *http.Request) (*http.Request, error) {
 		held.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	return held, nil
+}
+
+// closedOnce gives a request whose body may be closed by several at once: by who
+// sends it, by who is done with the answer and by the context.
+func closedOnce(r *http.Request) *http.Request {
+	if r.Body == nil || r.Body == http.NoBody {
+		return r
+	}
+	r = r.WithContext(r.Context()) // a copy
+	r.Body = &onceCloser{ReadCloser: r.Body}
+	return r
+}
+
+type onceCloser struct {
+	io.ReadCloser
+	once sync.Once
+}
+
+// Close implements io.Closer.
+func (c *onceCloser) Close() (err error) {
+	c.once.Do(func() { err = c.ReadCloser.Close() })
+	return err
 }
 
 func closeBody(r *http.Request) {

@@ -37,6 +37,9 @@ func (l *Log) judge(err error) error {
 // append stores the batch as a whole or, with an error, not at all, as far as
 // that can be known.
 func (w *writer) append(batch []app.Message) ([]app.Receipt, error) {
+	if err := w.settle(); err != nil {
+		return nil, err
+	}
 	if err := w.trimWAL(); err != nil {
 		return nil, err
 	}

@@ -7,11 +7,13 @@ var Meaning = meaning
 
 const (
 	MaxExamined   = maxExamined
+	MaxPageBytes  = maxPageBytes
 	SchemaVersion = schemaVersion
 )
 
 func (l *Log) Writer() *sql.Conn { return l.writer.conn }
 func (l *Log) Readers() *sql.DB  { return l.reader.db }
+func (r *Reader) DB() *sql.DB    { return r.db }
 
 // TrimAt sets at how many pages the write-ahead log is copied back.
 func (l *Log) TrimAt(pages int) { l.writer.trimAt = pages }

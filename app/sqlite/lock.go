@@ -37,11 +37,17 @@ func lock(f *os.File) error {
 	if err != nil {
 		return fmt.Errorf("locking %s: %w", f.Name(), err)
 	}
-	if err := f.Truncate(0); err != nil {
+	return sign(f)
+}
+
+// sign writes the pid over the last one's, which takes no space. Where there is
+// none for a first one, the lock does without.
+func sign(f *os.File) error {
+	n, err := f.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0)
+	if err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
 		return err
 	}
-	_, err = f.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0)
-	return err
+	return f.Truncate(int64(n))
 }
 
 // flock tries until no signal interrupts.

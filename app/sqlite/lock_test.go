@@ -27,6 +27,7 @@ var roles = map[string]func(path string) int{
 	"bystander":       func(string) int { return waitForEnd() },
 	"file size limit": fileSizeLimitRole,
 	"faulty":          faultyRole,
+	"full":            fullRole,
 }
 
 // writerRole opens the store and keeps it until its input ends.

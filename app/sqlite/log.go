@@ -8,7 +8,10 @@
 // One process writes, which a lock on FILE.lock makes sure of; any number
 // reads meanwhile, from any process, see [OpenReadOnly]. The file must be on a
 // local file system, since WAL mode shares memory between processes; beside it
-// lie FILE-wal and FILE-shm, which belong to it as long as anybody has it open.
+// lie FILE-wal and FILE-shm. As long as FILE-wal is there it is part of the
+// store: who copies or moves the one copies or moves the other, and who puts an
+// older FILE back removes both first, with nobody having the store open. Open
+// refuses what it can tell is mixed up, which is not everything.
 //
 // Limits: SQLite's own (281 TB, 2^63 sequence numbers). Operating systems: those
 // that have flock.
@@ -41,7 +44,7 @@ var _ app.Log = (*Log)(nil)
 // never changed.
 func (l *Log) Name() string { return l.reader.Name() }
 
-// Read implements app.Log. It examines at most 10,000 messages a call.
+// Read implements app.Log, within the bounds of [Reader.Read].
 func (l *Log) Read(ctx context.Context, q app.Query) (app.Page, error) {
 	return l.reader.Read(ctx, q)
 }
@@ -49,6 +52,11 @@ func (l *Log) Read(ctx context.Context, q app.Query) (app.Page, error) {
 // Close waits for an Append under way, folds what is written into the one file
 // and lets go of it. Appending and reading fail from then on. Whatever Close
 // returns, what Append has returned a receipt for is durable.
+//
+// A reader elsewhere that still has the store open is no error, but it can keep
+// Close from folding all, and keeps FILE-wal from being removed: as long as
+// that is there it is part of the store, to be copied with it. The next Open
+// and Close fold it.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -56,7 +64,8 @@ func (l *Log) Close() error {
 		return nil
 	}
 	l.closed = true
-	var errs []error
+	// First the readers here, who would hold up the checkpoint.
+	errs := []error{l.reader.Close()}
 	if l.failed == nil { // or it has been said already
 		errs = append(errs, l.writer.checkpoint())
 	}

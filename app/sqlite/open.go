@@ -10,8 +10,12 @@ import (
 
 // Open opens the store at path for writing and reading, and makes it when
 // there is none; its folder must exist. It refuses, and leaves alone, a file
-// that is not a store, a store that a newer windsock made, and one that
-// another process is writing to, which it names.
+// that is not a store, a store that a newer windsock made, one that another
+// process is writing to, which it names, and a write-ahead log whose store is
+// not there or, as far as that shows, is an older copy.
+//
+// A full disk does not keep a store from being opened and read: Append returns
+// app.ErrDiskFull until there is space.
 func Open(path string) (*Log, error) {
 	l, err := open(path)
 	if err != nil {
@@ -50,6 +54,9 @@ func (l *Log) open(path string) error {
 		if err := create(path); err != nil {
 			return err
 		}
+	}
+	if err := checkWAL(path); err != nil {
+		return err
 	}
 	if l.writer, err = openWriter(path); err != nil {
 		return err

@@ -12,10 +12,16 @@ import (
 	"github.com/windsock-scgi/windsock/app"
 )
 
-// maxExamined is how many sequence numbers one Read looks at. There is no index
-// over types and callsigns, which every insertion would pay for; a filter that
-// lets little through gets a short page, and reads on after its Next.
+// maxExamined is how many sequence numbers one transaction looks at. There is
+// no index over types and callsigns, which every insertion would pay for; a
+// filter that lets little through gets a short page, and reads on after its
+// Next. Last takes as many transactions as it needs, and short ones: a long one
+// would hold up the checkpoints.
 const maxExamined = 10_000
+
+// maxPageBytes is how much data, in bytes, a page holds before it ends: with
+// the message that reaches it, so that there is always one.
+const maxPageBytes = 4 << 20
 
 // maxReaders is how many connections read at the same time.
 const maxReaders = 4
@@ -59,8 +65,13 @@ func (r *Reader) Name() string { return r.name }
 // Close closes the store. A Read under way ends first or fails.
 func (r *Reader) Close() error { return r.db.Close() }
 
-// Read returns one page, as app.Log says. It examines at most 10,000 messages
-// a call: Next says how far it came.
+// Read returns one page, as app.Log says. Besides the query's limit it has two
+// more: the message that brings its data to 4 MiB is its last, and it examines
+// at most 10,000 messages. Next says how far it came.
+//
+// With Last only the 4 MiB hold, and the page has the newest that fit: it goes
+// back until it has enough of them, through all of the log when few pass the
+// filters, or the context ends, which is an error.
 func (r *Reader) Read(ctx context.Context, q app.Query) (app.Page, error) {
 	if q.Limit < 1 {
 		return app.Page{}, fmt.Errorf("sqlite: reading: a limit of %d is not positive", q.Limit)
@@ -68,32 +79,29 @@ func (r *Reader) Read(ctx context.Context, q app.Query) (app.Page, error) {
 	if q.Log != "" && q.Log != r.name {
 		return app.Page{}, fmt.Errorf("sqlite: reading %q: %w: it is %q", q.Log, app.ErrOtherLog, r.name)
 	}
-	page, err := r.page(ctx, q)
+	if q.Last {
+		page, err := r.last(ctx, q)
+		if err != nil {
+			return app.Page{}, fmt.Errorf("sqlite: reading the last: %w", err)
+		}
+		return page, nil
+	}
+	page, err := r.after(ctx, q)
 	if err != nil {
 		return app.Page{}, fmt.Errorf("sqlite: reading after %d: %w", q.After, err)
 	}
 	return page, nil
 }
 
-// page reads in one transaction, so that all of the page is of one moment.
-func (r *Reader) page(ctx context.Context, q app.Query) (app.Page, error) {
+// view does something in one transaction, so that all that it reads is of one
+// moment.
+func (r *Reader) view(ctx context.Context, do func(*sql.Tx) error) error {
 	tx, err := r.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return app.Page{}, err
+		return err
 	}
 	defer tx.Rollback() // there is nothing to commit
-	s, err := span(ctx, tx)
-	if err != nil {
-		return app.Page{}, err
-	}
-	page := app.Page{Log: r.name, Oldest: s.oldest}
-	if q.Last {
-		page.Next = s.newest
-		page.Entries, err = last(ctx, tx, q, s)
-		return page, err
-	}
-	page.Next, page.Entries, err = after(ctx, tx, q, s)
-	return page, err
+	return do(tx)
 }
 
 // seqs is a range of sequence numbers, both ends included; zeros for none.
@@ -109,33 +117,61 @@ func span(ctx context.Context, tx *sql.Tx) (s seqs, err error) {
 	return s, err
 }
 
-// after reads the page that follows q.After, and how far it looked.
-func after(ctx context.Context, tx *sql.Tx, q app.Query, held seqs) (next int64, _ []app.Entry, err error) {
-	if q.After >= held.newest {
-		return q.After, nil, nil
-	}
-	s := held
-	s.oldest = max(s.oldest, q.After+1)
-	if s.newest-s.oldest >= maxExamined {
-		s.newest = s.oldest + maxExamined - 1
-	}
-	entries, err := entries(ctx, tx, forward, q, s)
-	if err != nil {
-		return 0, nil, err
-	}
-	if len(entries) == q.Limit {
-		return entries[len(entries)-1].Seq, entries, nil
-	}
-	return s.newest, entries, nil
+// after reads the page that follows q.After.
+func (r *Reader) after(ctx context.Context, q app.Query) (app.Page, error) {
+	page := app.Page{Log: r.name, Next: q.After}
+	err := r.view(ctx, func(tx *sql.Tx) error {
+		s, err := span(ctx, tx)
+		page.Oldest = s.oldest
+		if err != nil || q.After >= s.newest {
+			return err
+		}
+		s.oldest = max(s.oldest, q.After+1)
+		if s.newest-s.oldest >= maxExamined {
+			s.newest = s.oldest + maxExamined - 1
+		}
+		found := finding{q: q}
+		if err := found.read(ctx, tx, forward, s); err != nil {
+			return err
+		}
+		page.Entries, page.Next = found.entries, s.newest
+		if found.full() {
+			page.Next = found.entries[len(found.entries)-1].Seq
+		}
+		return nil
+	})
+	return page, err
 }
 
-// last reads the newest page, in ascending order all the same.
-func last(ctx context.Context, tx *sql.Tx, q app.Query, held seqs) ([]app.Entry, error) {
-	s := held
-	s.oldest = max(s.oldest, s.newest-maxExamined+1)
-	entries, err := entries(ctx, tx, backward, q, s)
-	slices.Reverse(entries)
-	return entries, err
+// last reads the newest page, in ascending order all the same, going back step
+// by step.
+func (r *Reader) last(ctx context.Context, q app.Query) (app.Page, error) {
+	page := app.Page{Log: r.name}
+	found := finding{q: q}
+	var rest seqs // what is left to look at
+	step := func(tx *sql.Tx) (err error) {
+		if page.Next == 0 { // the first: the page is of this moment
+			if rest, err = span(ctx, tx); err != nil {
+				return err
+			}
+			page.Oldest, page.Next = rest.oldest, rest.newest
+		}
+		s := rest
+		s.oldest = max(s.oldest, s.newest-maxExamined+1)
+		rest.newest = s.oldest - 1
+		return found.read(ctx, tx, backward, s)
+	}
+	for {
+		if err := r.view(ctx, step); err != nil {
+			return app.Page{}, err
+		}
+		if found.full() || rest.newest < rest.oldest {
+			break
+		}
+	}
+	slices.Reverse(found.entries)
+	page.Entries = found.entries
+	return page, nil
 }
 
 const (
@@ -148,22 +184,34 @@ const (
 	backward = selection + ` DESC LIMIT ?`
 )
 
-// entries reads what passes q's filters of the range, in the query's order.
-func entries(ctx context.Context, tx *sql.Tx, query string, q app.Query, s seqs) ([]app.Entry, error) {
-	rows, err := tx.QueryContext(ctx, query, s.oldest, s.newest, string(q.Type), q.Callsign, q.Limit)
+// finding is a page's entries while they are read.
+type finding struct {
+	q       app.Query
+	entries []app.Entry
+	bytes   int // of data in entries
+}
+
+// full reports whether the page must end here.
+func (f *finding) full() bool { return len(f.entries) >= f.q.Limit || f.bytes >= maxPageBytes }
+
+// read adds what passes the filters of the range, in the query's order, until
+// the page is full.
+func (f *finding) read(ctx context.Context, tx *sql.Tx, query string, s seqs) error {
+	rows, err := tx.QueryContext(ctx, query,
+		s.oldest, s.newest, string(f.q.Type), f.q.Callsign, f.q.Limit-len(f.entries))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close() // what it would say, Err has said
-	var entries []app.Entry
-	for rows.Next() {
+	for !f.full() && rows.Next() {
 		e, err := scan(rows)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		entries = append(entries, e)
+		f.entries = append(f.entries, e)
+		f.bytes += len(e.Data)
 	}
-	return entries, rows.Err()
+	return rows.Err()
 }
 
 // scan reads one row. What Append cannot have stored is damage.

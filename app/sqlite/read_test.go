@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"sync"
@@ -68,6 +69,8 @@ func TestReadErrors(t *testing.T) {
 	cancel()
 	_, err = log.Read(ctx, app.Query{Limit: 1})
 	assert.ErrorIs(t, err, context.Canceled)
+	_, err = log.Read(ctx, app.Query{Limit: 1, Last: true})
+	assert.ErrorIs(t, err, context.Canceled)
 }
 
 func TestReadDamage(t *testing.T) {
@@ -113,13 +116,58 @@ func TestReadBound(t *testing.T) {
 
 	page, err := log.Read(t.Context(), app.Query{Limit: 10, Callsign: "RARE", Last: true})
 	require.NoError(t, err)
-	assert.Equal(t, []int64{2*sqlite.MaxExamined + 50}, seqs(page.Entries), "not the one further back")
+	assert.Equal(t, []int64{50, 2*sqlite.MaxExamined + 50}, seqs(page.Entries), "the newest that match, however far back")
 	assert.Equal(t, int64(n), page.Next)
+
+	page, err = log.Read(t.Context(), app.Query{Limit: 1, Callsign: "RARE", Last: true})
+	require.NoError(t, err)
+	assert.Equal(t, []int64{2*sqlite.MaxExamined + 50}, seqs(page.Entries))
+	page, err = log.Read(t.Context(), app.Query{Limit: sqlite.MaxExamined + 1, Last: true})
+	require.NoError(t, err)
+	require.Len(t, page.Entries, sqlite.MaxExamined+1, "without a filter too")
+	assert.Equal(t, int64(sqlite.MaxExamined+100), page.Entries[0].Seq)
 
 	page, err = log.Read(t.Context(), app.Query{Limit: n})
 	require.NoError(t, err)
 	assert.Len(t, page.Entries, sqlite.MaxExamined, "without a filter too")
 	assert.Equal(t, int64(sqlite.MaxExamined), page.Next)
+}
+
+// A page ends with the message that makes its data long enough, and one that is
+// longer than a page is a page.
+func TestReadBytes(t *testing.T) {
+	log := open(t, newPath(t))
+	const mib = 1 << 20
+	for i, size := range []int{1 * mib, 2 * mib, 2 * mib, 10, 2 * sqlite.MaxPageBytes, 10, 1 * mib} {
+		m := message(i + 1)
+		m.Data = bytes.Repeat([]byte("1"), size)
+		_, err := log.Append([]app.Message{m})
+		require.NoError(t, err)
+	}
+	q := app.Query{Limit: 10}
+	for _, want := range []struct {
+		seqs []int64
+		next int64
+	}{
+		{[]int64{1, 2, 3}, 3},
+		{[]int64{4, 5}, 5},
+		{[]int64{6, 7}, 7},
+		{nil, 7},
+	} {
+		page, err := log.Read(t.Context(), q)
+		require.NoError(t, err)
+		assert.Equal(t, want.seqs, seqs(page.Entries))
+		assert.Equal(t, want.next, page.Next)
+		q.After = page.Next
+	}
+	page, err := log.Read(t.Context(), app.Query{After: 4, Limit: 10})
+	require.NoError(t, err)
+	assert.Equal(t, []int64{5}, seqs(page.Entries))
+
+	page, err = log.Read(t.Context(), app.Query{Limit: 10, Last: true})
+	require.NoError(t, err)
+	assert.Equal(t, []int64{5, 6, 7}, seqs(page.Entries), "the newest are kept")
+	assert.Equal(t, int64(7), page.Next)
 }
 
 func seqs(entries []app.Entry) (all []int64) {

@@ -54,18 +54,24 @@ var (
 )
 
 // exists says whether there is a store at path: false when there is no file or
-// an empty one. A file that is something else is an error, and left alone.
+// an empty one. A file that is something else is an error, and left alone, and
+// so is the write-ahead log of a store that is not there.
 func exists(path string) (bool, error) {
+	// This comes first: whoever makes a store meanwhile has the file before it.
+	left, err := leftover(path)
+	if err != nil {
+		return false, err
+	}
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return false, nil
+		return false, refuseLeftover(left)
 	case err != nil:
 		return false, err
 	case !info.Mode().IsRegular():
 		return false, fmt.Errorf("%w: not a regular file", errNotAStore)
 	case info.Size() == 0:
-		return false, nil
+		return false, refuseLeftover(left)
 	}
 	return true, checkApplicationID(path)
 }
@@ -161,7 +167,10 @@ func (w *writer) fill() error {
 	if _, err := w.conn.ExecContext(ctx, "INSERT INTO meta VALUES ('name', ?)", randomName()); err != nil {
 		return err
 	}
-	return w.open() // which also copies it all into the file that is to be renamed
+	if err := w.open(); err != nil {
+		return err
+	}
+	return w.checkpoint() // all of it has to be in the file that is to be renamed
 }
 
 // randomName returns 16 hex digits. It stands in events' ids before a dot, so

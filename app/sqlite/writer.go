@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	_ "modernc.org/sqlite" // registers the driver
+
+	"github.com/windsock-scgi/windsock/app"
 )
 
 // writer is the one connection that writes, with what it does prepared. It goes
@@ -21,7 +23,8 @@ type writer struct {
 	insert, find            *sql.Stmt
 	walState, copyBack      *sql.Stmt
 
-	trimAt int // pages in the write-ahead log from which on it is trimmed
+	trimAt    int  // pages in the write-ahead log from which on it is trimmed
+	unsettled bool // what settle does has still to be done
 }
 
 const (
@@ -40,6 +43,10 @@ func openWriter(path string) (*writer, error) {
 	if err := w.open(); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
+	// A full disk is no reason to read nothing either: append tries again.
+	if err := w.settle(); err != nil && !errors.Is(err, app.ErrDiskFull) {
+		return nil, errors.Join(err, w.close())
+	}
 	return w, nil
 }
 
@@ -54,7 +61,7 @@ func connect(dsn string) (*writer, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &writer{db: db, conn: conn, trimAt: checkpointPages}, nil
+	return &writer{db: db, conn: conn, trimAt: checkpointPages, unsettled: true}, nil
 }
 
 func (w *writer) open() error {
@@ -71,13 +78,21 @@ func (w *writer) open() error {
 	if mode != "wal" {
 		return fmt.Errorf("WAL mode is needed and did not work: journal_mode is %q", mode)
 	}
-	if err := w.prepare(ctx); err != nil {
+	return w.prepare(ctx)
+}
+
+// settle makes durable what was recovered from a write-ahead log, before
+// anything that counts is written behind it: it may be there in memory alone,
+// if it was a failed sync that ended the process before.
+func (w *writer) settle() error {
+	if !w.unsettled {
+		return nil
+	}
+	if err := w.checkpoint(); err != nil {
 		return err
 	}
-	// What was recovered from a write-ahead log may be there in memory alone, if
-	// it was a failed sync that ended the process before. It must be made
-	// durable before anything that counts is written behind it.
-	return w.checkpoint()
+	w.unsettled = false
+	return nil
 }
 
 func (w *writer) prepare(ctx context.Context) error {

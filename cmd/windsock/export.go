@@ -44,7 +44,8 @@ func (c *exportCommand) Run(env environment) error {
 		return err
 	}
 	defer store.Close()
-	err = c.export(ctx, store, bufio.NewWriterSize(env.stdout, 64<<10))
+	out := bufio.NewWriterSize(env.stdout, 64<<10)
+	err = errors.Join(c.export(ctx, store, out), out.Flush()) // whole lines, also when interrupted
 	if ctx.Err() != nil && c.Follow {
 		return nil // to be interrupted is how it ends
 	}

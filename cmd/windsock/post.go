@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 )
 
 type postCommand struct {
@@ -98,11 +99,11 @@ func (p *poster) one(ctx context.Context, message []byte) error {
 				return err
 			}
 		case resp.StatusCode >= http.StatusInternalServerError:
-			return fmt.Errorf("the server answered %s: %s", resp.Status, problemDetail(body))
+			return fmt.Errorf("the server answered %s: %s", printable(resp.Status), problemDetail(body))
 		default:
 			p.refused++
 			p.progress.end()
-			fmt.Fprintf(p.stderr, "message %d: %s: %s\n", p.count(), resp.Status, problemDetail(body))
+			fmt.Fprintf(p.stderr, "message %d: %s: %s\n", p.count(), printable(resp.Status), problemDetail(body))
 			return nil
 		}
 	}
@@ -142,9 +143,23 @@ func (p *poster) receipt(body []byte) error {
 func problemDetail(body []byte) string {
 	var problem struct{ Detail string }
 	if json.Unmarshal(body, &problem) == nil && problem.Detail != "" {
-		return problem.Detail
+		return printable(problem.Detail)
 	}
-	return strings.TrimSpace(string(body))
+	return printable(strings.TrimSpace(string(body)))
+}
+
+// printable makes of a server's words what may be shown on a terminal.
+func printable(s string) string {
+	const most = 300
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
 }
 
 // wait waits as long as a Retry-After in seconds says.
@@ -184,13 +199,27 @@ func messages(input io.Reader) func(yield func([]byte, error) bool) {
 				return
 			}
 		}
-		if err == nil {
-			_, err = decoder.Token() // the array's end
+		if err == nil { // at the array's end
+			if _, err = decoder.Token(); err == nil {
+				_, err = decoder.Token()
+				if err == nil {
+					err = errors.New("something follows the array")
+				}
+				isArray = false
+			}
 		}
-		if err != nil && !errors.Is(err, io.EOF) || isArray && errors.Is(err, io.EOF) {
-			yield(nil, err)
+		if err != nil && (isArray || !errors.Is(err, io.EOF)) {
+			yield(nil, unexpectedEnd(err))
 		}
 	}
+}
+
+// unexpectedEnd says what the end of the input within an array is.
+func unexpectedEnd(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // startsArray reports whether the first byte that is no blank opens an array.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -37,7 +38,7 @@ func TestPostAndExport(t *testing.T) {
 		assert.Contains(t, stderr, "message 1: 400")
 	})
 	t.Run("broken input", func(t *testing.T) {
-		for _, input := range []string{"[" + one, "{", one + "x"} {
+		for _, input := range []string{"[" + one, "[", "{", one + "x", "[" + one + "][" + two + "]", "[" + one + "] " + two, "[" + one + ",]"} {
 			_, stderr, code := run(t, dir, input, "post")
 			assert.Equal(t, 1, code, input)
 			assert.Contains(t, stderr, "message ")
@@ -74,6 +75,8 @@ func TestExportFollow(t *testing.T) {
 	cmd.Dir, cmd.Env, cmd.Stdout = dir, surroundings(), write
 	require.NoError(t, cmd.Start())
 	require.NoError(t, write.Close())
+	defer func() { _ = cmd.Process.Kill() }() // it has ended already, unless the test has failed
+	require.NoError(t, read.SetReadDeadline(time.Now().Add(time.Minute)))
 	buf := make([]byte, 64<<10)
 	for i := range 3 {
 		status, answer, err := p.post(note(fmt.Sprint("n", i)))

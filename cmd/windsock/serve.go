@@ -47,12 +47,16 @@ func (c *serveCommand) Validate() error {
 		return fmt.Errorf("--mount: %q must begin with a slash", c.Mount)
 	}
 	if c.HTTP != "" {
-		if _, _, err := net.SplitHostPort(c.HTTP); err != nil {
+		_, port, err := net.SplitHostPort(c.HTTP)
+		if err == nil {
+			_, err = net.LookupPort("tcp", port)
+		}
+		if err != nil {
 			return fmt.Errorf("--http: %w", err)
 		}
 	}
-	if c.Grace < 0 {
-		return errors.New("--grace: must not be negative")
+	if c.Grace <= 0 {
+		return errors.New("--grace: must be more than nothing")
 	}
 	return nil
 }
@@ -68,12 +72,18 @@ func storePath(url string) (string, error) {
 
 // Run serves until a signal or a failure ends it.
 func (c *serveCommand) Run(env environment) error {
-	// Signals first: one that comes while the rest starts is not lost.
+	// Signals first: one that comes while the rest starts is not lost. Without
+	// SIGPIPE the end of a log's reader is not ours.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	signal.Ignore(syscall.SIGPIPE)
 
-	logger := newLogger(env.stderr)
+	logger, flush := newLogger(env.stderr)
+	defer flush()
 	s, err := c.start(logger)
 	if err != nil {
 		return err
@@ -83,15 +93,22 @@ func (c *serveCommand) Run(env environment) error {
 		s.front.explain(env.stdout)
 	}
 	var failure error
-	select {
-	case sig := <-signals:
-		logger.Info().Stringer("signal", sig).Stringer("grace", c.Grace).Msg("stopping")
-	case <-s.scgi.Done():
-		failure = fmt.Errorf("nothing is left to listen on: %w", s.scgi.Err())
+	for waiting := true; waiting; {
+		select {
+		case sig := <-signals:
+			logger.Info().Stringer("signal", sig).Stringer("grace", c.Grace).Msg("stopping")
+			waiting = false
+		case <-hangups:
+			logger.Info().Msg("SIGHUP: there is nothing to read anew")
+		case <-s.scgi.Done():
+			failure = fmt.Errorf("nothing is left to listen on: %w", s.scgi.Err())
+			waiting = false
+		}
 	}
 	go func() {
 		<-signals
 		logger.Warn().Msg("stopped at once by a second signal")
+		flush()
 		os.Exit(exitFailed)
 	}()
 	if err := errors.Join(failure, s.stop(c.Grace)); err != nil {
@@ -131,19 +148,38 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 		store:     store,
 		committer: committer,
 		scgi: &scgi.Server{
-			Handler: scgi.StripMount(c.Mount, handler),
-			Logger:  slog.New(zerolog.NewSlogHandler(logger)),
+			Handler:  scgi.StripMount(c.Mount, handler),
+			Logger:   slog.New(zerolog.NewSlogHandler(logger)),
+			MaxConns: maxConns(),
 		},
 	}
 	if err := s.listen(c.Listen); err != nil {
-		return nil, errors.Join(err, s.stop(0))
+		return nil, errors.Join(err, s.stop(startFailed))
 	}
 	if c.HTTP != "" {
 		if s.front, err = startFront(c.HTTP, c.Listen[0], s.listeners[0].Addr(), s.scgi.Logger); err != nil {
-			return nil, errors.Join(err, s.stop(0))
+			return nil, errors.Join(err, s.stop(startFailed))
 		}
 	}
 	return s, nil
+}
+
+// closePatience is how long the closing of the store may take when there was no
+// time left for it.
+const closePatience = time.Second
+
+// startFailed is the grace of a start that failed: there is little to wait for.
+const startFailed = time.Second
+
+// maxConns bounds the connections, and so what their bodies take: to half of the
+// descriptors that the process may have, and never more than 4,096.
+func maxConns() int {
+	const most = 4096
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return most
+	}
+	return int(min(limit.Cur/2, most))
 }
 
 // makeDataFolder makes the folder of the defaults. Others are for whoever names
@@ -206,13 +242,43 @@ func (s *service) addresses() []string {
 func (s *service) stop(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	var errs []error
-	if s.front != nil {
-		errs = append(errs, s.front.stop(ctx))
+	var frontErr error
+	frontEnded := make(chan struct{})
+	go func() { // beside the SCGI side, whose socket goes away at once
+		defer close(frontEnded)
+		if s.front != nil {
+			frontErr = s.front.stop(ctx)
+		}
+	}()
+	err := s.scgi.Shutdown(ctx)
+	<-frontEnded
+	err = errors.Join(err, frontErr, s.committer.Close(ctx), s.closeStore(ctx))
+	for _, l := range s.listeners {
+		_ = l.Close() // those that a failed start had opened and not served; the others are closed
 	}
-	errs = append(errs, s.scgi.Shutdown(ctx), s.committer.Close(ctx), s.store.Close())
-	if err := errors.Join(errs...); err != nil {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("not all was done after %s (--grace), what was left was broken off", grace)
+	}
+	if err != nil {
 		return fmt.Errorf("stopping: %w", err)
 	}
 	return nil
+}
+
+// closeStore closes the store, but waits for a disk that hangs no longer than
+// for all else. Nothing is lost by that: what was answered is in its log.
+func (s *service) closeStore(ctx context.Context) error {
+	closed := make(chan error, 1)
+	go func() { closed <- s.store.Close() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(closePatience):
+		return ctx.Err()
+	}
 }

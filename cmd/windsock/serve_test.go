@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -219,6 +220,8 @@ func TestWrongUsage(t *testing.T) {
 		"bad store":          {"serve", "--store", "mysql:x"},
 		"bad mount":          {"serve", "--mount", "habitat"},
 		"bad http":           {"serve", "--http", "8080"},
+		"bad port":           {"serve", "--http", "127.0.0.1:99999"},
+		"no grace":           {"serve", "--grace", "0s"},
 		"bad to":             {"post", "--to", "fd:3"},
 		"bad after":          {"export", "--after", "-1"},
 	} {
@@ -238,8 +241,59 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
+func TestHangupChangesNothing(t *testing.T) {
+	p := serve(t, folder(t))
+	p.signal(syscall.SIGHUP)
+	p.waitFor("SIGHUP")
+	status, answer, err := p.post(note("after"))
+	assertPosted(t, status, answer, err)
+	assert.Zero(t, p.stop())
+}
+
+// Whoever reads the log can stop reading, or go away: that holds up neither a
+// message nor the end.
+func TestLogThatNobodyReads(t *testing.T) {
+	for _, gone := range []bool{false, true} {
+		t.Run(fmt.Sprintf("gone %v", gone), func(t *testing.T) {
+			dir := folder(t)
+			read, write, err := os.Pipe()
+			require.NoError(t, err)
+			defer read.Close()
+			cmd := exec.Command(binary(t, buildFlags...), "serve")
+			cmd.Dir, cmd.Env, cmd.Stderr = dir, surroundings(), write
+			require.NoError(t, cmd.Start())
+			require.NoError(t, write.Close())
+			line, err := bufio.NewReader(read).ReadString('\n')
+			require.NoError(t, err)
+			require.Contains(t, line, "serving")
+			if gone {
+				require.NoError(t, read.Close())
+			}
+			p := &process{t: t, cmd: cmd, folder: dir}
+			client := &http.Client{Transport: p.transport()}
+			for range 600 { // more lines than a pipe holds
+				resp, err := client.Get("http://windsock/messages?last=1&callsign=" + strings.Repeat("x", 100))
+				require.NoError(t, err)
+				require.NoError(t, resp.Body.Close())
+			}
+			p.signal(syscall.SIGTERM)
+			assert.NoError(t, cmd.Wait())
+			assert.NoFileExists(t, filepath.Join(dir, "data", "windsock.sock"))
+		})
+	}
+}
+
 func TestFailures(t *testing.T) {
 	dir := folder(t)
+	t.Run("a failed start leaves no socket", func(t *testing.T) {
+		taken, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer taken.Close()
+		_, stderr, code := run(t, dir, "", "serve", "--listen", "unix:first.sock", "--listen", "tcp:"+taken.Addr().String())
+		assert.Equal(t, 1, code)
+		assert.Contains(t, stderr, taken.Addr().String())
+		assert.NoFileExists(t, filepath.Join(dir, "first.sock"))
+	})
 	t.Run("a parent folder that is not the default's is not made", func(t *testing.T) {
 		_, stderr, code := run(t, dir, "", "serve", "--store", "sqlite:elsewhere/x.db")
 		assert.Equal(t, 1, code)
