@@ -71,9 +71,9 @@ var (
 	// ErrOtherLog is matched by what Read returns when the query names a log
 	// other than this one: seq means nothing across logs.
 	ErrOtherLog = errors.New("app: not this log")
-	// ErrQueueFull is returned by Committer.Commit when more is waiting to be
+	// ErrQueueFull is returned by Committer.Commit and CommitAll when more is waiting to be
 	// stored than its limits allow.
 	ErrQueueFull = errors.New("app: too many messages are waiting to be stored")
-	// ErrCommitterClosed is returned by Committer.Commit after Close.
+	// ErrCommitterClosed is returned by Committer.Commit and CommitAll after Close.
 	ErrCommitterClosed = errors.New("app: no longer taking messages")
 )
