@@ -208,7 +208,7 @@ func TestBatchResults(t *testing.T) {
 // However a batch is written, encoded and cut on its way, the results are the
 // same.
 func TestBatchAnyWay(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range uint64(2) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		items, want := randomItems(random)
 		for _, contentType := range []string{asJSON, ndjson, ""} {
@@ -320,7 +320,8 @@ func TestBatchEncodingFaults(t *testing.T) {
 // What is over a limit is refused, and what came before it stays.
 func TestBatchLimits(t *testing.T) {
 	one := numberedNote(1)
-	zeros := one + strings.Repeat("\n", 16<<20)
+	blank := "\n" + strings.Repeat(" ", 1<<19-1)
+	bomb := one + strings.Repeat(blank, 32) + "\n"
 	long := `{"callsign":"` + strings.Repeat("A", 1<<20) + `"}`
 	items := strings.Join(numberedNotes(1, 10_000), "\n")
 	for _, row := range []struct {
@@ -329,12 +330,12 @@ func TestBatchLimits(t *testing.T) {
 		stored, invalid                   int
 		fault                             string
 	}{
-		{"all that may be on the wire", ndjson, "", one + strings.Repeat("\n", 4<<20-len(one)), 200, 1, 0, ""},
-		{"all that may be decoded", ndjson, "gzip", zeros[:16<<20], 200, 1, 0, ""},
-		{"gzip bomb", ndjson, "gzip", zeros, 413, 1, 0, "16777216"},
-		{"zstd bomb", ndjson, "zstd", zeros, 413, 1, 0, "16777216"},
-		{"gzip bomb in an item", asJSON, "gzip", `[` + one + `,"` + strings.Repeat("x", 16<<20), 413, 1, 0, "1048576"},
-		{"zstd bomb in a line", ndjson, "zstd", one + "\n" + strings.Repeat("x", 15<<20), 200, 1, 1, ""},
+		{"all that may be on the wire", ndjson, "", (one + strings.Repeat(blank, 8))[:4<<20], 200, 1, 0, ""},
+		{"all that may be decoded", ndjson, "gzip", bomb[:16<<20], 200, 1, 0, ""},
+		{"gzip bomb", ndjson, "gzip", bomb, 413, 1, 0, "16777216"},
+		{"zstd bomb", ndjson, "zstd", bomb, 413, 1, 0, "16777216"},
+		{"gzip bomb in an item", asJSON, "gzip", `[` + one + `,"` + strings.Repeat("x", 2<<20), 413, 1, 0, "1048576"},
+		{"zstd bomb in a line", ndjson, "zstd", one + "\n" + strings.Repeat("x", 2<<20), 200, 1, 1, ""},
 		{"a message too long", asJSON, "", "[" + one + "," + long + "," + one + "]", 413, 1, 0, "1048576"},
 		{"a line too long", ndjson, "", one + "\n" + long + "\n" + numberedNote(2), 200, 2, 1, ""},
 		{"one object too long", asJSON, "", long, 413, 0, 0, "1048576"},
@@ -343,7 +344,7 @@ func TestBatchLimits(t *testing.T) {
 		{"10,001 lines, the last one invalid", ndjson, "gzip", items + "\nx", 413, 10_000, 0, "10000"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			s := start(t)
+			s := startOn(t, &fakeLog{})
 			got := parseBatch(t, s.raw(t, batchRequest(row.contentType, row.encoding, encode(t, row.encoding, row.body))))
 			assert.Equal(t, row.status, got.code, got.Error)
 			assert.Equal(t, [3]int{row.stored, 0, row.invalid}, got.counts())

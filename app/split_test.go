@@ -125,7 +125,7 @@ func TestSplitCutOff(t *testing.T) {
 
 // What is endless is not kept.
 func TestSplitMemory(t *testing.T) {
-	const max, much = 1 << 10, 4 << 20
+	const max, much = 1 << 10, 256 << 10
 	for _, tt := range []struct{ name, begin, again, end string }{
 		{"blanks", "", " ", ""},
 		{"lists", "[", "[", ""},
