@@ -202,7 +202,7 @@ func (c *Committer) admit(messages []Message) (b *batch, i int, err error) {
 }
 
 // size is what a message takes in memory, about.
-func (m *Message) size() int { return messageOverhead + len(m.Callsign) + len(m.Data) }
+func (m *Message) size() int { return messageOverhead + len(m.Callsign) + len(m.Data) + len(m.Key) }
 
 // refusal says why n messages that take so many bytes cannot be admitted. c.mu
 // is held.

@@ -20,6 +20,10 @@ var messageLimits = bodyLimits{wire: maxMessageBytes, decoded: maxMessageBytes, 
 // insert is POST /message: the answer is OK, and only once the message is
 // durable.
 func (h *Handler) insert(w http.ResponseWriter, r *http.Request) error {
+	key, err := idempotencyKey(r)
+	if err != nil {
+		return err
+	}
 	body, err := readBody(w, r)
 	if err != nil {
 		return err
@@ -28,11 +32,15 @@ func (h *Handler) insert(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	message.Key = key
 	// It waits for its commit, not for the client: one that has gone away by
 	// then sends its message again, and is told of the first one.
 	receipt, err := h.Committer.Commit(context.WithoutCancel(r.Context()), message)
 	if err != nil {
 		return fmt.Errorf("message of %s %w: %w", message.Callsign, errNotStored, err)
+	}
+	if receipt.KeyReused {
+		return errKeyReused
 	}
 	if accepts(r, "application/json") {
 		return writeJSON(w, http.StatusOK, "application/json", receipt)
