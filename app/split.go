@@ -283,8 +283,8 @@ func (s *splitter) str() error {
 	for {
 		c, err := s.take()
 		if err == nil && c == '\\' {
-			c, err = s.take()
-			c = 0 // whatever it is, it is no end
+			c = 0 // whatever comes next is no end
+			_, err = s.take()
 		}
 		if err != nil || c == '"' {
 			return err
