@@ -89,11 +89,61 @@ func (c *Committer) Commit(ctx context.Context, m Message) (Receipt, error) {
 	if err := ctx.Err(); err != nil {
 		return Receipt{}, err
 	}
-	b, i, err := c.admit(m)
+	b, i, err := c.admit([]Message{m})
 	if err != nil {
 		return Receipt{}, err
 	}
-	return b.wait(ctx, i)
+	receipts, err := b.wait(ctx, i, 1)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return receipts[0], nil
+}
+
+// CommitAll stores messages in their order, as Commit does each, but together:
+// in groups that are as large as MaxBatch and the queue allow, each stored as a
+// whole or not at all, one after the other. So a caller has one group in the
+// queue at a time, however much it brings.
+//
+// The receipts are those of the first messages, as many as are certain to be
+// durable. Without an error that is all; an error is about the next one.
+func (c *Committer) CommitAll(ctx context.Context, messages []Message) ([]Receipt, error) {
+	all := make([]Receipt, 0, len(messages))
+	for len(messages) > 0 {
+		if err := ctx.Err(); err != nil {
+			return all, err
+		}
+		n := c.group(messages)
+		b, i, err := c.admit(messages[:n])
+		if err != nil {
+			return all, err
+		}
+		receipts, err := b.wait(ctx, i, n)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, receipts...)
+		messages = messages[n:]
+	}
+	return all, nil
+}
+
+// groupShare is the part of the queue that a group takes at most: one that
+// needed all of it would find it empty only when nobody else posts.
+const groupShare = 8
+
+// group returns how many of the first messages are admitted together.
+func (c *Committer) group(messages []Message) int {
+	most := min(cmp.Or(c.MaxBatch, defaultMaxBatch), cmp.Or(c.MaxMessages, defaultMaxMessages)/groupShare)
+	room := cmp.Or(c.MaxBytes, defaultMaxBytes) / groupShare
+	n, bytes := 1, messages[0].size()
+	for n < min(len(messages), most) {
+		if bytes += messages[n].size(); bytes > room {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 // Close stops admitting, stores and answers everything that was admitted, and
@@ -128,44 +178,52 @@ func (c *Committer) Stats() CommitterStats {
 	}
 }
 
-// admit queues a message and returns the batch it is in and its place there.
-func (c *Committer) admit(m Message) (b *batch, i int, err error) {
-	size := messageOverhead + len(m.Callsign) + len(m.Data)
+// admit queues messages, all or none of them, and returns the batch they are in
+// and the place of the first one there.
+func (c *Committer) admit(messages []Message) (b *batch, i int, err error) {
+	bytes := 0
+	for n := range messages {
+		bytes += messages[n].size()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.refusal(size); err != nil {
-		c.refused++
+	if err := c.refusal(len(messages), bytes); err != nil {
+		c.refused += int64(len(messages))
 		return nil, 0, err
 	}
-	c.waiting++
-	c.bytes += size
-	b = c.forming()
-	b.messages = append(b.messages, m)
-	b.bytes += size
+	c.waiting += len(messages)
+	c.bytes += bytes
+	b = c.forming(len(messages))
+	i = len(b.messages)
+	b.messages = append(b.messages, messages...)
+	b.bytes += bytes
 	c.start()
-	return b, len(b.messages) - 1, nil
+	return b, i, nil
 }
 
-// refusal says why a message of that size cannot be admitted. c.mu is held.
-func (c *Committer) refusal(size int) error {
+// size is what a message takes in memory, about.
+func (m *Message) size() int { return messageOverhead + len(m.Callsign) + len(m.Data) + len(m.Key) }
+
+// refusal says why n messages that take so many bytes cannot be admitted. c.mu
+// is held.
+func (c *Committer) refusal(n, bytes int) error {
 	switch {
 	case c.closed:
 		return ErrCommitterClosed
 	case c.failed != nil:
 		return c.failed
-	case c.waiting >= cmp.Or(c.MaxMessages, defaultMaxMessages),
-		c.bytes+size > cmp.Or(c.MaxBytes, defaultMaxBytes):
+	case c.waiting+n > cmp.Or(c.MaxMessages, defaultMaxMessages),
+		c.bytes+bytes > cmp.Or(c.MaxBytes, defaultMaxBytes):
 		return ErrQueueFull
 	}
 	return nil
 }
 
-// forming returns the batch that takes the next message. c.mu is held.
-func (c *Committer) forming() *batch {
-	if n := len(c.queue); n > 0 {
-		last := c.queue[n-1]
-		if len(last.messages) < cmp.Or(c.MaxBatch, defaultMaxBatch) {
-			return last
+// forming returns the batch that takes the next n messages. c.mu is held.
+func (c *Committer) forming(n int) *batch {
+	if last := len(c.queue) - 1; last >= 0 {
+		if b := c.queue[last]; len(b.messages)+n <= cmp.Or(c.MaxBatch, defaultMaxBatch) {
+			return b
 		}
 	}
 	b := &batch{done: make(chan struct{})}
@@ -260,15 +318,15 @@ func (b *batch) finish(receipts []Receipt, err error) {
 	close(b.done)
 }
 
-// wait returns the answer for message i of the batch.
-func (b *batch) wait(ctx context.Context, i int) (Receipt, error) {
+// wait returns the answers for n messages of the batch, from message i on.
+func (b *batch) wait(ctx context.Context, i, n int) ([]Receipt, error) {
 	select {
 	case <-b.done:
 	case <-ctx.Done():
-		return Receipt{}, ctx.Err()
+		return nil, ctx.Err()
 	}
 	if b.err != nil {
-		return Receipt{}, b.err
+		return nil, b.err
 	}
-	return b.receipts[i], nil
+	return b.receipts[i : i+n], nil
 }

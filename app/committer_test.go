@@ -391,6 +391,87 @@ func commitOrGiveUp(t *testing.T, c *app.Committer, n int) (a answer) {
 	return a
 }
 
+// CommitAll keeps the bounds and the order, and says how far it came.
+func TestCommitAll(t *testing.T) {
+	broken := errors.New("broken")
+	large := numbered(9)
+	large.Data = make([]byte, 2_000)
+	tests := []struct {
+		name                         string
+		maxMessages, maxBytes, batch int
+		messages                     []app.Message
+		failing                      int // the number of the Append that fails
+		receipts                     int
+		err                          error
+		batches                      []int
+	}{
+		{"none", 0, 0, 0, nil, 0, 0, nil, nil},
+		{"one group", 0, 0, 0, someNumbered(20), 0, 20, nil, []int{20}},
+		{"by MaxBatch", 0, 0, 8, someNumbered(20), 0, 20, nil, []int{8, 8, 4}},
+		{"by MaxMessages", 40, 0, 0, someNumbered(12), 0, 12, nil, []int{5, 5, 2}},
+		{"by a small MaxMessages", 1, 0, 0, someNumbered(3), 0, 3, nil, []int{1, 1, 1}},
+		{"by MaxBytes", 0, 8 * 1100, 0, someNumbered(5), 0, 5, nil, []int{2, 2, 1}},
+		{"one too large", 0, 2_000, 0, []app.Message{numbered(1), large, numbered(2)}, 0, 1, app.ErrQueueFull, []int{1}},
+		{"a group fails", 0, 0, 8, someNumbered(20), 2, 8, broken, []int{8}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			appends := 0
+			log := &fakeLog{appending: func([]app.Message) error {
+				if appends++; appends == tt.failing {
+					return broken
+				}
+				return nil
+			}}
+			c := app.Committer{Log: log, MaxMessages: tt.maxMessages, MaxBytes: tt.maxBytes, MaxBatch: tt.batch}
+			receipts, err := c.CommitAll(t.Context(), tt.messages)
+			assert.ErrorIs(t, err, tt.err)
+			require.Len(t, receipts, tt.receipts)
+			for i, r := range receipts {
+				assert.Equal(t, app.Receipt{Seq: int64(i + 1), ID: tt.messages[i].ID}, r)
+			}
+			assert.Equal(t, tt.batches, log.batches)
+			assert.Zero(t, c.Stats().Queued)
+		})
+	}
+}
+
+func someNumbered(n int) (messages []app.Message) {
+	for i := range n {
+		messages = append(messages, numbered(i+1))
+	}
+	return messages
+}
+
+// A group joins the batch that forms when it fits as a whole, else it begins
+// the next; and whoever gives up gets no receipts for what is under way.
+func TestCommitAllGroups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, gate := gated()
+		c := app.Committer{Log: log, MaxBatch: 10}
+		plug := commitEach(t, &c, 1, 1)
+		synctest.Wait()
+		six := someNumbered(6)
+		for range 3 {
+			go c.CommitAll(t.Context(), six[:4])
+			synctest.Wait()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		receipts, err := c.CommitAll(ctx, six)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Empty(t, receipts)
+		assert.Equal(t, 1+3*4+6, c.Stats().Queued)
+		close(gate)
+		plug()
+		synctest.Wait()
+		assert.Equal(t, []int{1, 8, 10}, log.batches)
+		receipts, err = c.CommitAll(ctx, six)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Empty(t, receipts)
+	})
+}
+
 func BenchmarkCommitter(b *testing.B) {
 	for _, writers := range []int{1, 64, 1024} {
 		b.Run(fmt.Sprint(writers), func(b *testing.B) {

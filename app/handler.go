@@ -9,12 +9,6 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Limits on the body of a message.
-const (
-	maxMessageBytes = 1 << 20
-	maxMessageTime  = 30 * time.Second // from its first byte to its last
-)
-
 // Handler is windsock's HTTP surface, as it stands under the mount. Its fields
 // must be set before it serves and not be changed after.
 type Handler struct {
@@ -41,6 +35,7 @@ var actions = []action{
 	{"/", http.MethodGet, (*Handler).info},
 	{"/message", http.MethodPost, (*Handler).insert},
 	{"/messages", http.MethodGet, (*Handler).read},
+	{"/messages", http.MethodPost, (*Handler).insertBatch},
 }
 
 // ServeHTTP implements http.Handler.

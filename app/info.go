@@ -16,10 +16,12 @@ POST message    one message, as JSON:
                 {"callsign": "G8XYZ", "type": "LISTENER_INFO", "time_created": 1301774389,
                  "time_uploaded": 1301774390, "data": {"name": "Alice", "radio": "FT-817"}}
                 type is RECEIVED_TELEM, LISTENER_INFO or LISTENER_TELEM.
+POST messages   many of them: a JSON array, or one a line (application/x-ndjson).
 GET messages    what is stored, oldest first: ?after=SEQ goes on from there,
                 ?last=N gives the newest, ?type= and ?callsign= choose.
 
 Ask with "Accept: application/json" for receipts and errors as JSON.
+Bodies may have a Content-Encoding of gzip or zstd.
 `
 
 // The status page shows so many messages, and so many bytes of each one's data.

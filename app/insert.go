@@ -6,15 +6,24 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/windsock-scgi/windsock/scgi"
 )
 
+// maxMessageBytes is how long the text of a message may be.
+const maxMessageBytes = 1 << 20
+
+// messageLimits bound the body of a message.
+var messageLimits = bodyLimits{wire: maxMessageBytes, decoded: maxMessageBytes, time: 30 * time.Second}
+
 // insert is POST /message: the answer is OK, and only once the message is
 // durable.
 func (h *Handler) insert(w http.ResponseWriter, r *http.Request) error {
+	key, err := idempotencyKey(r)
+	if err != nil {
+		return err
+	}
 	body, err := readBody(w, r)
 	if err != nil {
 		return err
@@ -23,11 +32,15 @@ func (h *Handler) insert(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	message.Key = key
 	// It waits for its commit, not for the client: one that has gone away by
 	// then sends its message again, and is told of the first one.
 	receipt, err := h.Committer.Commit(context.WithoutCancel(r.Context()), message)
 	if err != nil {
 		return fmt.Errorf("message of %s %w: %w", message.Callsign, errNotStored, err)
+	}
+	if receipt.KeyReused {
+		return errKeyReused
 	}
 	if accepts(r, "application/json") {
 		return writeJSON(w, http.StatusOK, "application/json", receipt)
@@ -37,27 +50,20 @@ func (h *Handler) insert(w http.ResponseWriter, r *http.Request) error {
 	return errAnswered(err)
 }
 
-// readBody reads a body of at most maxMessageBytes. What is set aside for it
-// grows with what arrives.
+// readBody reads the body of one message. What is set aside for it grows with
+// what arrives.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, &statusError{
-			status: http.StatusUnsupportedMediaType,
-			detail: "The body's Content-Encoding is not one that is taken here; send it as it is.",
-			header: http.Header{"Accept-Encoding": {"identity"}},
-		}
+	body, err := openBody(w, r, messageLimits)
+	if err != nil {
+		return nil, err
 	}
-	if r.ContentLength > maxMessageBytes {
-		return nil, &http.MaxBytesError{Limit: maxMessageBytes}
+	defer body.Close() // nothing was written: there is nothing to lose
+	var whole bytes.Buffer
+	whole.Grow(int(min(max(r.ContentLength, 0), 8<<10)) + bytes.MinRead)
+	if _, err := whole.ReadFrom(body); err != nil {
+		return nil, err
 	}
-	// Not every server behind the handler has deadlines (a test's has none).
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(maxMessageTime))
-	var body bytes.Buffer
-	body.Grow(int(min(max(r.ContentLength, 0), 8<<10)) + bytes.MinRead)
-	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxMessageBytes)); err != nil {
-		return nil, fmt.Errorf("reading the body: %w", err)
-	}
-	return body.Bytes(), nil
+	return whole.Bytes(), nil
 }
 
 // writeJSON answers with v as JSON, on one line.

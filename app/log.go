@@ -17,6 +17,10 @@ type Log interface {
 	// the batch, is not stored again: its receipt is the first one's, marked
 	// Duplicate.
 	//
+	// A message with a Key records it in the same commit, for its callsign and
+	// as long as the first message with that ID is kept. One whose Key stands
+	// for another ID already is not stored, and its receipt marked KeyReused.
+	//
 	// Errors match ErrDiskFull when space ran out, from the first Append on (the
 	// next one may work again), and ErrLogFailed when the log can no longer vouch for what it
 	// stores (it stays so until the process is started anew).
@@ -32,6 +36,9 @@ type Receipt struct {
 	Seq       int64 `json:"seq"` // rises with every commit and is never reused
 	ID        ID    `json:"id"`
 	Duplicate bool  `json:"duplicate"` // it was stored before
+	// KeyReused says that the message is not stored, and has no Seq, because
+	// its Key stands for another one.
+	KeyReused bool `json:"-"`
 }
 
 // Query says what to read from a Log.
@@ -71,9 +78,9 @@ var (
 	// ErrOtherLog is matched by what Read returns when the query names a log
 	// other than this one: seq means nothing across logs.
 	ErrOtherLog = errors.New("app: not this log")
-	// ErrQueueFull is returned by Committer.Commit when more is waiting to be
+	// ErrQueueFull is returned by Committer.Commit and CommitAll when more is waiting to be
 	// stored than its limits allow.
 	ErrQueueFull = errors.New("app: too many messages are waiting to be stored")
-	// ErrCommitterClosed is returned by Committer.Commit after Close.
+	// ErrCommitterClosed is returned by Committer.Commit and CommitAll after Close.
 	ErrCommitterClosed = errors.New("app: no longer taking messages")
 )

@@ -51,4 +51,8 @@ type Message struct {
 	Received time.Time  // when the server had the whole message; kept in microseconds
 	Address  netip.Addr // of the client; the zero Addr once it was blanked
 	Data     []byte     // canonical JSON, always an object
+
+	// Key is the Idempotency-Key that the message came with, empty when with
+	// none. It is no part of what readers get.
+	Key string
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -27,6 +28,8 @@ type statusError struct {
 }
 
 func (e *statusError) Error() string { return strconv.Itoa(e.status) + " " + e.detail }
+
+func (e *statusError) copyHeader(w http.ResponseWriter) { maps.Copy(w.Header(), e.header) }
 
 // answeredError is one that comes too late to be an answer.
 type answeredError struct{ error }
@@ -109,12 +112,8 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	answer := answerTo(err)
-	if answer.status >= http.StatusInternalServerError {
-		h.Logger.Error().Err(err).Str("uri", r.RequestURI).Int("status", answer.status).Msg("request failed")
-	}
-	for key, values := range answer.header {
-		w.Header()[key] = values
-	}
+	h.logFailure(r, answer, err)
+	answer.copyHeader(w)
 	if accepts(r, "application/json") {
 		_ = writeJSON(w, answer.status, "application/problem+json", problem{
 			Title:  http.StatusText(answer.status),
@@ -127,6 +126,13 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(answer.status)
 	_, _ = io.WriteString(w, answer.detail+"\n")
+}
+
+// logFailure gives the log the cause of an answer that we are to blame for.
+func (h *Handler) logFailure(r *http.Request, answer *statusError, cause error) {
+	if answer.status >= http.StatusInternalServerError {
+		h.Logger.Error().Err(cause).Str("uri", r.RequestURI).Int("status", answer.status).Msg("request failed")
+	}
 }
 
 // accepts reports whether the client asks for a media type by name: RFC 9110,

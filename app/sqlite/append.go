@@ -70,7 +70,7 @@ func (w *writer) storeAll(batch []app.Message) ([]app.Receipt, error) {
 	receipts := make([]app.Receipt, len(batch))
 	for i := range batch {
 		var err error
-		if receipts[i], err = w.store(&batch[i]); err != nil {
+		if receipts[i], err = w.storeByKey(&batch[i]); err != nil {
 			return nil, classify("inserting a message", err)
 		}
 	}

@@ -22,10 +22,14 @@ const schemaVersion = 1
 // schema makes a store.
 //
 // seq is AUTOINCREMENT so that none is reused, not even after pruning the
-// newest. The one index, which finds a retry by its id, begins with a time
+// newest. The one index of messages, which finds a retry by its id, begins with a time
 // since ids are random: behind a time new entries fall near each other, and a
 // commit writes one page of the index and not one a message. What filters look
 // at stands before data, which may be long.
+//
+// Keys are few and have a table of their own, so that a message without one
+// costs nothing for them. They go with their message by a trigger and not by a
+// foreign key, which would hold only for connections that ask for it.
 const schema = `
 CREATE TABLE meta (
 	key   TEXT PRIMARY KEY,
@@ -46,6 +50,19 @@ CREATE TABLE messages (
 	data            TEXT    NOT NULL, -- canonical JSON
 	UNIQUE (client_created, id)
 ) STRICT;
+
+CREATE TABLE keys (
+	callsign TEXT    NOT NULL,
+	key      BLOB    NOT NULL, -- Idempotency-Key, as the client sent it
+	seq      INTEGER NOT NULL, -- of the message that it stands for
+	PRIMARY KEY (callsign, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX keys_by_seq ON keys (seq);
+
+CREATE TRIGGER messages_keys AFTER DELETE ON messages BEGIN
+	DELETE FROM keys WHERE seq = OLD.seq;
+END;
 `
 
 var (

@@ -21,6 +21,7 @@ type writer struct {
 
 	begin, commit, rollback *sql.Stmt
 	insert, find            *sql.Stmt
+	insertKey, findKey      *sql.Stmt
 	walState, copyBack      *sql.Stmt
 
 	trimAt    int  // pages in the write-ahead log from which on it is trimmed
@@ -32,6 +33,10 @@ const (
 		(client_created, id, type, callsign, client_uploaded, time_created, time_uploaded, received, address, data)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	findSQL = `SELECT seq FROM messages WHERE client_created = ? AND id = ?`
+
+	insertKeySQL = `INSERT INTO keys (callsign, key, seq) VALUES (?, ?, ?)`
+	findKeySQL   = `SELECT messages.seq, messages.id FROM keys JOIN messages USING (seq)
+		WHERE keys.callsign = ? AND keys.key = ?`
 )
 
 // openWriter opens the store, which exists, for writing.
@@ -112,6 +117,8 @@ func (w *writer) statements() map[string]**sql.Stmt {
 		"ROLLBACK":                       &w.rollback,
 		insertSQL:                        &w.insert,
 		findSQL:                          &w.find,
+		insertKeySQL:                     &w.insertKey,
+		findKeySQL:                       &w.findKey,
 		"PRAGMA wal_checkpoint(NOOP)":    &w.walState,
 		"PRAGMA wal_checkpoint(PASSIVE)": &w.copyBack,
 	}

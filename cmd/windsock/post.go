@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,8 +21,8 @@ type postCommand struct {
 	File string `arg:"" optional:"" default:"-" help:"A file of JSON messages: one, an array, or one after the other (NDJSON). - is standard input."`
 }
 
-// Run posts the messages one by one, in their order, and says at the end what
-// became of them.
+// Run posts the messages in their order, as many at a time as there are, and says
+// at the end what became of them.
 func (c *postCommand) Run(env environment) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -68,82 +66,111 @@ func (p *poster) summary() string {
 
 // all posts every message of the input.
 func (p *poster) all(ctx context.Context, input io.Reader) error {
-	for message, err := range messages(input) {
-		if err != nil {
-			return fmt.Errorf("message %d: %w", p.count()+1, err)
-		}
-		if err := p.one(ctx, message); err != nil {
+	for chunk := range gather(ctx, messages(input)) {
+		if err := p.chunk(ctx, chunk.messages); err != nil {
 			return fmt.Errorf("message %d: %w", p.count()+1, err)
 		}
 		p.progress.show(p.summary)
+		if chunk.err != nil {
+			return fmt.Errorf("message %d: %w", p.count()+1, chunk.err)
+		}
 	}
-	return nil
+	return ctx.Err()
 }
 
 // maxAttempts is how often a message is sent to a server that has no room.
 const maxAttempts = 5
 
-// one posts a message. A refused one is counted and reported; an error means
-// that there is no point in going on.
-func (p *poster) one(ctx context.Context, message []byte) error {
-	for attempt := 1; ; attempt++ {
-		resp, body, err := p.send(ctx, message)
+// chunk posts messages, again those that the server has no room for. Refused
+// ones are counted and reported; an error means that there is no point in going
+// on.
+func (p *poster) chunk(ctx context.Context, messages [][]byte) error {
+	for attempt := 1; len(messages) > 0; attempt++ {
+		resp, body, err := p.send(ctx, messages)
 		if err != nil {
 			return err
 		}
+		done, err := p.results(body, len(messages))
+		if err != nil {
+			return fmt.Errorf("the server answered %s: %w", printable(resp.Status), err)
+		}
+		messages = messages[done:]
 		switch {
-		case resp.StatusCode == http.StatusOK:
-			return p.receipt(body)
-		case resp.StatusCode == http.StatusServiceUnavailable && attempt < maxAttempts:
+		case len(messages) == 0:
+		case resp.StatusCode == http.StatusServiceUnavailable && (attempt < maxAttempts || done > 0):
+			if done > 0 {
+				attempt = 0 // it gets on
+			}
 			if err := wait(ctx, resp.Header.Get("Retry-After")); err != nil {
 				return err
 			}
-		case resp.StatusCode >= http.StatusInternalServerError:
-			return fmt.Errorf("the server answered %s: %s", printable(resp.Status), problemDetail(body))
-		default:
-			p.refused++
-			p.progress.end()
-			fmt.Fprintf(p.stderr, "message %d: %s: %s\n", p.count(), printable(resp.Status), problemDetail(body))
+		case resp.StatusCode == http.StatusRequestEntityTooLarge && len(messages) == 1 && done == 0:
+			p.refuse(printable(resp.Status) + ": " + problemDetail(body))
 			return nil
+		default:
+			return fmt.Errorf("the server answered %s: %s", printable(resp.Status), problemDetail(body))
 		}
 	}
+	return nil
 }
 
-func (p *poster) send(ctx context.Context, message []byte) (*http.Response, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://windsock/message", bytes.NewReader(message))
+func (p *poster) send(ctx context.Context, messages [][]byte) (*http.Response, []byte, error) {
+	lines := bytes.Join(messages, []byte{'\n'})
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://windsock/messages", bytes.NewReader(lines))
 	if err != nil {
 		return nil, nil, err
 	}
-	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Content-Type", "application/x-ndjson")
 	req.Header.Set("Accept", "application/json")
 	resp, err := p.client.Do(req)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
 	return resp, body, err
 }
 
-// receipt counts a message that is stored.
-func (p *poster) receipt(body []byte) error {
-	var receipt struct{ Duplicate bool }
-	if err := json.Unmarshal(body, &receipt); err != nil {
-		return fmt.Errorf("the server's answer is no receipt: %w", err)
+// results counts what became of the first messages of the n that were sent, as
+// many as there are results for: none where the server did not get to that.
+func (p *poster) results(body []byte, n int) (done int, err error) {
+	var answer struct {
+		Results []struct{ Status, Error string }
 	}
-	if receipt.Duplicate {
-		p.duplicate++
-	} else {
-		p.stored++
+	if json.Unmarshal(body, &answer) != nil {
+		return 0, nil // an answer of another kind, or from somebody else
 	}
-	return nil
+	if len(answer.Results) > n {
+		return 0, fmt.Errorf("%d results for %d messages", len(answer.Results), n)
+	}
+	for _, result := range answer.Results {
+		switch result.Status {
+		case "stored":
+			p.stored++
+		case "duplicate":
+			p.duplicate++
+		case "invalid":
+			p.refuse("400 Bad Request: " + printable(result.Error))
+		default:
+			return 0, fmt.Errorf("an unknown status %q", printable(result.Status))
+		}
+	}
+	return len(answer.Results), nil
 }
 
-// problemDetail is what an error says, as problem+json or as it stands.
+// refuse counts and reports a message that will never be taken.
+func (p *poster) refuse(why string) {
+	p.refused++
+	p.progress.end()
+	fmt.Fprintf(p.stderr, "message %d: %s\n", p.count(), why)
+}
+
+// problemDetail is what an error says, as problem+json, in the shape of a batch,
+// or as it stands.
 func problemDetail(body []byte) string {
-	var problem struct{ Detail string }
-	if json.Unmarshal(body, &problem) == nil && problem.Detail != "" {
-		return printable(problem.Detail)
+	var problem struct{ Detail, Error string }
+	if json.Unmarshal(body, &problem) == nil && problem.Detail+problem.Error != "" {
+		return printable(problem.Detail + problem.Error)
 	}
 	return printable(strings.TrimSpace(string(body)))
 }
@@ -180,57 +207,5 @@ func pause(ctx context.Context, d time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	}
-}
-
-// messages takes the input apart into JSON texts: those of an array, or those
-// that follow one another. Whether each is a message is the server's to say.
-func messages(input io.Reader) func(yield func([]byte, error) bool) {
-	return func(yield func([]byte, error) bool) {
-		buffered := bufio.NewReader(input)
-		isArray, err := startsArray(buffered)
-		decoder := json.NewDecoder(buffered)
-		if err == nil && isArray {
-			_, err = decoder.Token()
-		}
-		for err == nil && (!isArray || decoder.More()) {
-			var message json.RawMessage
-			if err = decoder.Decode(&message); err == nil && !yield(message, nil) {
-				return
-			}
-		}
-		if err == nil { // at the array's end
-			if _, err = decoder.Token(); err == nil {
-				_, err = decoder.Token()
-				if err == nil {
-					err = errors.New("something follows the array")
-				}
-				isArray = false
-			}
-		}
-		if err != nil && (isArray || !errors.Is(err, io.EOF)) {
-			yield(nil, unexpectedEnd(err))
-		}
-	}
-}
-
-// unexpectedEnd says what the end of the input within an array is.
-func unexpectedEnd(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
-// startsArray reports whether the first byte that is no blank opens an array.
-func startsArray(r *bufio.Reader) (bool, error) {
-	for {
-		c, err := r.ReadByte()
-		if err != nil {
-			return false, err
-		}
-		if strings.IndexByte(" \t\r\n", c) < 0 {
-			return c == '[', r.UnreadByte()
-		}
 	}
 }

@@ -2,6 +2,8 @@ package main_test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/windsock-scgi/windsock/scgi/scgitest"
 )
 
 func TestPostAndExport(t *testing.T) {
@@ -63,6 +67,93 @@ func TestPostAndExport(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(stdout, "\n"))
 	assert.Contains(t, stdout, `"name":"five"`)
 	assert.Zero(t, p.stop())
+}
+
+// Many messages are few requests, and each is stored once and counted.
+func TestPostMany(t *testing.T) {
+	dir := folder(t)
+	p := serve(t, dir)
+	var input strings.Builder
+	for i := range 2500 {
+		input.WriteString(strings.ReplaceAll(note(fmt.Sprint("n", i)), ",", ",\n") + "\n")
+		if i%500 == 0 {
+			input.WriteString(`{"callsign":"?"}` + "\n")
+		}
+	}
+	fmt.Fprintf(&input, `{"callsign":%q}`+"\n", strings.Repeat("A", 1<<20))
+	fmt.Fprintf(&input, `{"callsign":%q}`+"\n", strings.Repeat("A", 5<<20))
+	input.WriteString(note("last"))
+	stdout, stderr, code := run(t, dir, input.String(), "post")
+	assert.Equal(t, 1, code)
+	assert.Equal(t, "2501 stored, 0 stored before, 7 refused\n", stdout)
+	for _, want := range []string{"message 2: 400", "message 503: 400", "message 2506: 400", "message 2507: 413"} {
+		assert.Contains(t, stderr, want)
+	}
+	entries := exported(t, dir)
+	require.Len(t, entries, 2501)
+	assert.Equal(t, map[string]any{"name": "n2499"}, entries[2499]["data"], "in their order")
+	assert.Zero(t, p.stop())
+}
+
+// A server without room is asked again, for what it has not taken.
+func TestPostToABusyServer(t *testing.T) {
+	var taken []string
+	requests := 0
+	s := scgitest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		assert.NoError(t, err)
+		lines := strings.Split(string(body), "\n")
+		w.Header().Set("Retry-After", "0")
+		requests++
+		switch {
+		case requests%2 == 1:
+			http.Error(w, "busy", http.StatusServiceUnavailable)
+			return
+		case len(lines) > 1:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		taken = append(taken, lines[0])
+		_, _ = io.WriteString(w, `{"results":[{"status":"stored"}]}`)
+	}))
+	defer s.Close()
+	stdout, stderr, code := run(t, folder(t), "[1,2,3,4,5,6,7,8]", "post", "--to", "unix:"+s.Address)
+	assert.Zero(t, code, stderr)
+	assert.Equal(t, "8 stored, 0 stored before, 0 refused\n", stdout)
+	assert.Equal(t, []string{"1", "2", "3", "4", "5", "6", "7", "8"}, taken)
+}
+
+// Where there is no point in going on, what was done is said, and why.
+func TestPostGivesUp(t *testing.T) {
+	for _, row := range []struct {
+		name         string
+		status       int
+		body, stderr string
+		requests     int
+	}{
+		{"never any room", 503, "busy", "message 1: the server answered 503 Service Unavailable: busy", 5},
+		{"disk full", 507, `{"detail":"no space"}`, "message 1: the server answered 507 Insufficient Storage: no space", 1},
+		{"broken off", 408, `{"results":[],"error":"late"}`, "message 1: the server answered 408 Request Timeout: late", 1},
+		{"another server", 404, "Action not found", "message 1: the server answered 404 Not Found: Action not found", 1},
+		{"another answer", 200, "OK", "message 1: the server answered 200 OK: OK", 1},
+		{"too many results", 200, `{"results":[{"status":"stored"},{"status":"stored"}]}`, "2 results for 1 messages", 1},
+		{"unknown results", 200, `{"results":[{"status":"?"}]}`, `unknown status "?"`, 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			requests := 0
+			s := scgitest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				requests++
+				w.Header().Set("Retry-After", "0")
+				w.WriteHeader(row.status)
+				_, _ = io.WriteString(w, row.body)
+			}))
+			defer s.Close()
+			stdout, stderr, code := run(t, folder(t), "[1]", "post", "--to", "unix:"+s.Address)
+			assert.Equal(t, 1, code)
+			assert.Equal(t, "0 stored, 0 stored before, 0 refused\n", stdout)
+			assert.Contains(t, stderr, row.stderr)
+			assert.Equal(t, row.requests, requests)
+		})
+	}
 }
 
 func TestExportFollow(t *testing.T) {
