@@ -38,6 +38,7 @@ type Receipt struct {
 type Query struct {
 	After    int64  // only messages with a greater seq
 	Limit    int    // at most so many messages; must be positive
+	MaxBytes int    // the page ends with the message whose data makes it so many bytes; zero means no such end
 	Last     bool   // the newest Limit messages instead of those after After
 	Type     Type   // only this type; empty means every type
 	Callsign string // only this callsign, upper-case; empty means all

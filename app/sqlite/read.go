@@ -119,11 +119,11 @@ func after(ctx context.Context, tx *sql.Tx, q app.Query, held seqs) (next int64,
 	if s.newest-s.oldest >= maxExamined {
 		s.newest = s.oldest + maxExamined - 1
 	}
-	entries, err := entries(ctx, tx, forward, q, s)
+	entries, full, err := entries(ctx, tx, forward, q, s)
 	if err != nil {
 		return 0, nil, err
 	}
-	if len(entries) == q.Limit {
+	if full {
 		return entries[len(entries)-1].Seq, entries, nil
 	}
 	return s.newest, entries, nil
@@ -133,7 +133,7 @@ func after(ctx context.Context, tx *sql.Tx, q app.Query, held seqs) (next int64,
 func last(ctx context.Context, tx *sql.Tx, q app.Query, held seqs) ([]app.Entry, error) {
 	s := held
 	s.oldest = max(s.oldest, s.newest-maxExamined+1)
-	entries, err := entries(ctx, tx, backward, q, s)
+	entries, _, err := entries(ctx, tx, backward, q, s)
 	slices.Reverse(entries)
 	return entries, err
 }
@@ -148,22 +148,27 @@ const (
 	backward = selection + ` DESC LIMIT ?`
 )
 
-// entries reads what passes q's filters of the range, in the query's order.
-func entries(ctx context.Context, tx *sql.Tx, query string, q app.Query, s seqs) ([]app.Entry, error) {
+// entries reads what passes q's filters of the range, in the query's order. full
+// says that q allows no more, so that the range may not have been examined to
+// its end.
+func entries(ctx context.Context, tx *sql.Tx, query string, q app.Query, s seqs) (entries []app.Entry, full bool, err error) {
 	rows, err := tx.QueryContext(ctx, query, s.oldest, s.newest, string(q.Type), q.Callsign, q.Limit)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	defer rows.Close() // what it would say, Err has said
-	var entries []app.Entry
-	for rows.Next() {
+	defer rows.Close() // what it would say, Err has said, or nobody needs
+	for size := 0; rows.Next(); {
 		e, err := scan(rows)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		entries = append(entries, e)
+		size += len(e.Data)
+		if len(entries) == q.Limit || q.MaxBytes > 0 && size >= q.MaxBytes {
+			return entries, true, nil
+		}
 	}
-	return entries, rows.Err()
+	return entries, false, rows.Err()
 }
 
 // scan reads one row. What Append cannot have stored is damage.
