@@ -421,3 +421,41 @@ type discard struct{ fakeLog }
 func (*discard) Append(batch []app.Message) ([]app.Receipt, error) {
 	return make([]app.Receipt, len(batch)), nil
 }
+
+// Committed is told before the writer is answered, and of what is stored only.
+func TestCommitterTells(t *testing.T) {
+	broken := errors.New("no")
+	var told []int64
+	var fate error
+	c := app.Committer{
+		Log:       &fakeLog{appending: func([]app.Message) error { return fate }},
+		Committed: func(seq int64) { told = append(told, seq) },
+	}
+	for _, n := range []int{1, 2, 1} { // the last one is a duplicate
+		_, err := c.Commit(t.Context(), numbered(n))
+		require.NoError(t, err)
+		assert.EqualValues(t, n, told[len(told)-1])
+	}
+	fate = broken
+	_, err := c.Commit(t.Context(), numbered(3))
+	require.ErrorIs(t, err, broken)
+	assert.Equal(t, []int64{1, 2, 1}, told)
+}
+
+// Of a batch it is the highest, wherever that stands.
+func TestCommitterTellsTheHighest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, gate := gated()
+		var told []int64
+		c := app.Committer{Log: log, Committed: func(seq int64) { told = append(told, seq) }}
+		first := commitEach(t, &c, 1, 1)
+		synctest.Wait()
+		rest := commitEach(t, &c, 1, 9)
+		synctest.Wait()
+		gate <- nil
+		gate <- nil
+		first()
+		rest()
+		assert.Equal(t, []int64{1, 9}, told)
+	})
+}
