@@ -20,6 +20,9 @@ const (
 type Handler struct {
 	Log       Log
 	Committer *Committer
+	// Tail feeds the event streams: one of Log, that has been started and is
+	// told what the Committer stores.
+	Tail *Tail
 	// Logger gets one line a request and the cause of every failure. The zero
 	// Logger is silent.
 	Logger zerolog.Logger
@@ -41,6 +44,7 @@ var actions = []action{
 	{"/", http.MethodGet, (*Handler).info},
 	{"/message", http.MethodPost, (*Handler).insert},
 	{"/messages", http.MethodGet, (*Handler).read},
+	{"/messages/stream", http.MethodGet, (*Handler).stream},
 }
 
 // ServeHTTP implements http.Handler.
