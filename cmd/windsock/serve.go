@@ -104,6 +104,7 @@ func (c *serveCommand) Run(env environment) error {
 // service is everything that runs.
 type service struct {
 	store     *sqlite.Log
+	tail      *app.Tail
 	committer *app.Committer
 	scgi      *scgi.Server
 	listeners []*listen.Listener
@@ -125,10 +126,15 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	committer := &app.Committer{Log: store, Logger: logger}
-	handler := &app.Handler{Log: store, Committer: committer, Logger: logger, Version: versionText()}
+	tail := &app.Tail{Log: store, Logger: logger}
+	if err := tail.Start(context.Background()); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	committer := &app.Committer{Log: store, Committed: tail.Committed, Logger: logger}
+	handler := &app.Handler{Log: store, Committer: committer, Tail: tail, Logger: logger, Version: versionText()}
 	s := &service{
 		store:     store,
+		tail:      tail,
 		committer: committer,
 		scgi: &scgi.Server{
 			Handler: scgi.StripMount(c.Mount, handler),
@@ -201,16 +207,20 @@ func (s *service) addresses() []string {
 	return texts
 }
 
-// stop ends the service in the order in which a request passes through it: no
-// new ones, those that are in get their answer, what they stored is closed.
+// stop ends the service in the order in which a request passes through it: event
+// streams, which have no end of their own, then no new requests, those that are
+// in get their answer, what they stored is closed.
 func (s *service) stop(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	var errs []error
+	s.tail.Drain()
 	if s.front != nil {
 		errs = append(errs, s.front.stop(ctx))
 	}
-	errs = append(errs, s.scgi.Shutdown(ctx), s.committer.Close(ctx), s.store.Close())
+	errs = append(errs, s.scgi.Shutdown(ctx), s.committer.Close(ctx))
+	s.tail.Close()
+	errs = append(errs, s.store.Close())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("stopping: %w", err)
 	}
