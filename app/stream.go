@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,9 +32,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request) error {
 	f := feed{w: w, control: http.NewResponseController(w)}
 	f.sub, err = h.Tail.subscribe(query, now, func() {
 		cancel()
-		// For one that waits for its client. A server without deadlines, as in
-		// tests, ends it when the client reads on.
-		_ = f.control.SetWriteDeadline(time.Now())
+		f.cut()
 	})
 	if errors.Is(err, errDraining) {
 		// No error: to a browser that would be the end, and this is an event
@@ -76,10 +75,25 @@ type feed struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	sub     *subscriber
+	begun   atomic.Bool // the header is sent
+}
+
+// cut ends a write that waits for its client. The header may still go out, since
+// an answer without one is an error to a browser, which then does not come again;
+// an event that is cut short is none.
+func (f *feed) cut() {
+	if f.begun.Load() {
+		// A server without deadlines, as in tests, ends when the client reads on.
+		_ = f.control.SetWriteDeadline(time.Now())
+	}
 }
 
 // run sends events until ctx is over or something fails.
 func (f *feed) run(ctx context.Context) error {
+	if err := f.control.Flush(); err != nil {
+		return errAnswered(err)
+	}
+	f.begun.Store(true) // and then ctx is looked at: what cut leaves alone ends there
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for {
@@ -104,7 +118,7 @@ func (f *feed) run(ctx context.Context) error {
 
 // send writes what the subscriber is to have of a page. While the window holds
 // more, that may go out together; at the end of it, and after each page of an
-// older time, it is sent, and before the first event the header.
+// older time, it is flushed.
 func (f *feed) send(page *events) error {
 	if page != nil {
 		for text := range page.selected(f.sub.query) {

@@ -115,6 +115,19 @@ func (f *follower) seqs(t *testing.T, n int) (seqs []int64) {
 	return seqs
 }
 
+// An event's data is one line, whatever is in the message.
+func TestStreamOneLine(t *testing.T) {
+	s := start(t)
+	f := s.mustFollow(t, "/messages/stream")
+	got := s.do(t, "POST", "/message", fmt.Sprintf(note, "G8XYZ", 1, 1, `a\nb\r\nid: x.9\n\u2028\u0000`))
+	require.Equal(t, 200, got.status, got.body)
+	e, err := f.next()
+	require.NoError(t, err)
+	assert.Equal(t, s.logName(t)+".1", e.id)
+	assert.True(t, json.Valid([]byte(e.data)), e.data)
+	assert.NotContains(t, e.data, "\r")
+}
+
 // commit stores messages first to last as one batch, callsigns and types in turn.
 func (s *service) commit(t *testing.T, first, last int) {
 	t.Helper()

@@ -324,3 +324,31 @@ func waitUntil(condition func() bool) <-chan struct{} {
 	return done
 }
 
+// A drain that comes while a stream begins leaves it its header.
+func TestStreamDrainAtItsBeginning(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		b.start()
+		b.commit(1)
+		c := &beginning{client: client{header: http.Header{}, due: make(chan struct{})}, drain: b.Tail.Drain}
+		b.ServeHTTP(c, httptest.NewRequestWithContext(b.t.Context(), "GET", "/messages/stream?after=0", nil))
+		assert.Equal(t, 200, c.status)
+		assert.Empty(t, c.text())
+		select {
+		case <-c.due:
+			assert.Fail(t, "the header was cut")
+		default:
+		}
+	})
+}
+
+// beginning is a client of a server that begins to drain when it is to send the
+// header.
+type beginning struct {
+	client
+	drain func()
+}
+
+func (c *beginning) FlushError() error {
+	c.drain()
+	return c.client.FlushError()
+}

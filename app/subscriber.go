@@ -47,11 +47,13 @@ func (s *subscriber) leave() {
 	delete(s.tail.subscribers, s)
 }
 
-// next returns the events that follow, a page at a time, which must be taken
-// before next is called again. At the end there are none: then the channel is
-// closed when there may be more. What was selected is given out once, and
-// nothing is left out: a position moves from where one page was examined to, to
-// where the next one was, whoever read it.
+// next returns a page with the events that follow; took is called when they are
+// sent. At the end there is none: then the channel is closed when there may be
+// more.
+//
+// Nothing comes twice and nothing is left out, since all that counts is the
+// position: it moves to where a page was examined to, whoever has read that page,
+// and of the next one only what is after it is given out.
 //
 // Errors are errBehind for a subscriber that the window has moved past, and what
 // reading the log failed with.

@@ -220,9 +220,9 @@ func (t *Tail) add(page *events) {
 	t.moved = make(chan struct{})
 }
 
-// look returns the events that follow a position, or none at the end of the
-// window, with a channel that is closed when it has moved on. Before the window
-// it returns errBehind. base and head are the window's.
+// look returns the page that follows a position, or none at the end of the window.
+// Then moved is closed when the window moves on. For a position before the window
+// it returns errBehind. base and head are where the window begins and ends.
 func (t *Tail) look(position int64) (page *events, base, head int64, moved <-chan struct{}, err error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
