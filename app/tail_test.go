@@ -18,10 +18,11 @@ import (
 )
 
 // memoryLog is a log in memory that keeps how it was read. It examines 1,000
-// messages a Read. reading, if set, is called before each Read but that of
-// Tail.Start; what it returns is Read's fate.
+// messages a Read. reading and answering, if set, are called before and after each
+// Read but that of Tail.Start; what reading returns is Read's fate.
 type memoryLog struct {
-	reading func(app.Query) error
+	reading   func(app.Query) error
+	answering func()
 
 	mu      sync.Mutex // guards what follows
 	entries []app.Entry
@@ -49,6 +50,13 @@ func (l *memoryLog) Read(ctx context.Context, q app.Query) (app.Page, error) {
 			return app.Page{}, err
 		}
 	}
+	if !q.Last && l.answering != nil {
+		defer l.answering()
+	}
+	return l.page(ctx, q)
+}
+
+func (l *memoryLog) page(ctx context.Context, q app.Query) (app.Page, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	page := app.Page{Log: "memory", Next: q.After}
@@ -223,8 +231,8 @@ func TestTailStartsAnewWhileReading(t *testing.T) {
 		c := b.follow("/messages/stream")
 		synctest.Wait()
 		gate := make(chan struct{})
-		b.log.reading = func(app.Query) error { <-gate; return nil }
-		b.commit(3) // the tail is reading it
+		b.log.answering = func() { <-gate }
+		b.commit(3) // the tail has read it and does not know yet
 		c.leave()
 		synctest.Wait()
 		b.commit(4)
@@ -233,6 +241,32 @@ func TestTailStartsAnewWhileReading(t *testing.T) {
 		close(gate)
 		b.commit(2)
 		assert.Equal(t, sequence(8, 9), late.seqs())
+		var after []int64
+		for _, q := range b.log.taken() {
+			after = append(after, q.After)
+		}
+		assert.Equal(t, []int64{0, 7}, after, "the window did not go back")
+	})
+}
+
+// What a catch-up has found is sent while it goes on.
+func TestTailCatchUpFlushes(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		b.start()
+		b.commit(1200)
+		gate := make(chan struct{})
+		b.log.reading = func(q app.Query) error {
+			if q.After > 0 {
+				<-gate
+			}
+			return nil
+		}
+		c := b.follow("/messages/stream?after=0")
+		synctest.Wait()
+		assert.Equal(t, sequence(1, 500), c.seqs())
+		close(gate)
+		synctest.Wait()
+		assert.Equal(t, sequence(1, 1200), c.seqs())
 	})
 }
 
