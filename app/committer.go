@@ -43,6 +43,12 @@ type Committer struct {
 	// MaxBatch is how many messages one Append gets at most. Zero means 1,000.
 	MaxBatch int
 
+	// Committed, if set, is told the highest seq of every batch that was stored,
+	// before its writers are answered. They wait for it, so it must only take
+	// note and return; it is called by one goroutine at a time, and not after
+	// Close has returned nil.
+	Committed func(seq int64)
+
 	// Logger is told once when the log has failed. The zero Logger is silent.
 	Logger zerolog.Logger
 
@@ -303,12 +309,23 @@ func (c *Committer) answer(b *batch, receipts []Receipt, err error) {
 	}
 	c.mu.Unlock()
 
+	if err == nil && c.Committed != nil {
+		c.Committed(highest(receipts))
+	}
 	if failed {
 		c.Logger.Error().Err(err).Msg("log failed, no more messages are taken")
 	}
 	for _, a := range answered {
 		a.finish(receipts, err)
 	}
+}
+
+// highest returns the highest seq of a batch: a duplicate's is an older one.
+func highest(receipts []Receipt) (seq int64) {
+	for i := range receipts {
+		seq = max(seq, receipts[i].Seq)
+	}
+	return seq
 }
 
 // finish hands the answers over, once.

@@ -68,7 +68,8 @@ func (l *fakeLog) keep(batch []app.Message) []app.Receipt {
 	return receipts
 }
 
-func (l *fakeLog) Read(context.Context, app.Query) (app.Page, error) { panic("not used") }
+// Read is only asked where the log ends.
+func (l *fakeLog) Read(context.Context, app.Query) (app.Page, error) { return app.Page{}, nil }
 
 // numbered returns a message whose ID is made of n.
 func numbered(n int) app.Message {
@@ -501,4 +502,45 @@ type discard struct{ fakeLog }
 
 func (*discard) Append(batch []app.Message) ([]app.Receipt, error) {
 	return make([]app.Receipt, len(batch)), nil
+}
+
+// Committed is told before the writer is answered, and of what is stored only.
+func TestCommitterTells(t *testing.T) {
+	broken := errors.New("no")
+	var told []int64
+	var fate error
+	c := app.Committer{
+		Log:       &fakeLog{appending: func([]app.Message) error { return fate }},
+		Committed: func(seq int64) { told = append(told, seq) },
+	}
+	for _, n := range []int{1, 2, 1} { // the last one is a duplicate
+		_, err := c.Commit(t.Context(), numbered(n))
+		require.NoError(t, err)
+		assert.EqualValues(t, n, told[len(told)-1])
+	}
+	fate = broken
+	_, err := c.Commit(t.Context(), numbered(3))
+	require.ErrorIs(t, err, broken)
+	assert.Equal(t, []int64{1, 2, 1}, told)
+}
+
+// Of a batch it is the highest, wherever that stands.
+func TestCommitterTellsTheHighest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, gate := gated()
+		var told []int64
+		c := app.Committer{Log: log, Committed: func(seq int64) { told = append(told, seq) }}
+		first := commitEach(t, &c, 1, 1)
+		synctest.Wait()
+		second := commitEach(t, &c, 2, 2)
+		synctest.Wait()
+		third := commitEach(t, &c, 1, 1) // a duplicate, behind the second one
+		synctest.Wait()
+		gate <- nil
+		gate <- nil
+		for _, answers := range []func() []answer{first, second, third} {
+			answers()
+		}
+		assert.Equal(t, []int64{1, 2}, told)
+	})
 }

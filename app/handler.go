@@ -14,6 +14,9 @@ import (
 type Handler struct {
 	Log       Log
 	Committer *Committer
+	// Tail feeds the event streams: one of Log, that has been started and is
+	// told what the Committer stores.
+	Tail *Tail
 	// Logger gets one line a request and the cause of every failure. The zero
 	// Logger is silent.
 	Logger zerolog.Logger
@@ -36,6 +39,7 @@ var actions = []action{
 	{"/message", http.MethodPost, (*Handler).insert},
 	{"/messages", http.MethodGet, (*Handler).read},
 	{"/messages", http.MethodPost, (*Handler).insertBatch},
+	{"/messages/stream", http.MethodGet, (*Handler).stream},
 }
 
 // ServeHTTP implements http.Handler.

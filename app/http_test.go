@@ -38,6 +38,7 @@ type service struct {
 	*scgitest.Server
 	log       app.Log
 	committer *app.Committer
+	tail      *app.Tail
 }
 
 func start(t *testing.T) *service {
@@ -50,11 +51,17 @@ func start(t *testing.T) *service {
 
 func startOn(t *testing.T, log app.Log) *service {
 	t.Helper()
-	committer := &app.Committer{Log: log}
-	t.Cleanup(func() { assert.NoError(t, committer.Close(context.Background())) })
-	s := scgitest.NewServer(scgi.StripMount("", &app.Handler{Log: log, Committer: committer, Version: "test"}))
-	t.Cleanup(s.Close)
-	return &service{s, log, committer}
+	tail := &app.Tail{Log: log}
+	require.NoError(t, tail.Start(t.Context()))
+	committer := &app.Committer{Log: log, Committed: tail.Committed}
+	s := scgitest.NewServer(scgi.StripMount("", &app.Handler{Log: log, Committer: committer, Tail: tail, Version: "test"}))
+	t.Cleanup(func() {
+		tail.Drain()
+		s.Close()
+		assert.NoError(t, committer.Close(context.Background()))
+		tail.Close()
+	})
+	return &service{s, log, committer, tail}
 }
 
 // reply is what a client sees.
@@ -108,7 +115,7 @@ func (s *service) stored(t *testing.T) []app.Entry {
 func TestWhatAClientSees(t *testing.T) {
 	s := start(t)
 	const text = "text/plain; charset=utf-8"
-	notFound := "Action not found. Try one of these: message, messages\n"
+	notFound := "Action not found. Try one of these: message, messages, messages/stream\n"
 	for _, row := range []struct {
 		name, method, path, body string
 		fields                   []string
@@ -372,7 +379,7 @@ func TestWhatCannotBeStored(t *testing.T) {
 		{"anything else", secret, 503},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			s := startOn(t, failingLog{err: row.err})
+			s := startOn(t, failingLog{&memoryLog{}, row.err})
 			got := s.do(t, "POST", "/message", sample)
 			assert.Equal(t, row.status, got.status)
 			assert.NotContains(t, got.body, "secret")
@@ -398,7 +405,7 @@ func (l blockedLog) Append(batch []app.Message) ([]app.Receipt, error) {
 }
 
 func TestMoreThanTheQueueTakes(t *testing.T) {
-	log := blockedLog{began: make(chan struct{}), release: make(chan struct{})}
+	log := blockedLog{Log: &memoryLog{}, began: make(chan struct{}), release: make(chan struct{})}
 	s := startOn(t, log)
 	s.committer.MaxMessages = 1
 	first := make(chan reply)

@@ -19,6 +19,9 @@ POST message    one message, as JSON:
 POST messages   many of them: a JSON array, or one a line (application/x-ndjson).
 GET messages    what is stored, oldest first: ?after=SEQ goes on from there,
                 ?last=N gives the newest, ?type= and ?callsign= choose.
+GET messages/stream
+                each message as it is stored: server-sent events, from now on
+                or ?after=SEQ; ?type= and ?callsign= choose.
 
 Ask with "Accept: application/json" for receipts and errors as JSON.
 Bodies may have a Content-Encoding of gzip or zstd.
@@ -52,6 +55,7 @@ type status struct {
 	Newest  int64
 	Recent  []Entry // newest first
 	Queue   CommitterStats
+	Tail    TailStats
 }
 
 // info is GET /: a few words for a person with a terminal, the status page for
@@ -74,6 +78,7 @@ func (h *Handler) info(w http.ResponseWriter, r *http.Request) error {
 		Newest:  page.Next,
 		Recent:  newestFirst(page.Entries),
 		Queue:   h.Committer.Stats(),
+		Tail:    h.Tail.Stats(),
 	})
 	if err != nil {
 		return fmt.Errorf("making the status page: %w", err)

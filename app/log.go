@@ -45,6 +45,7 @@ type Receipt struct {
 type Query struct {
 	After    int64  // only messages with a greater seq
 	Limit    int    // at most so many messages; must be positive. A Log bounds a page's bytes too
+	MaxBytes int    // the page ends with the message whose data makes it so many bytes; zero means the Log's own bound
 	Last     bool   // the newest Limit messages that match, however far back, instead of those after After
 	Type     Type   // only this type; empty means every type
 	Callsign string // only this callsign, upper-case; empty means all

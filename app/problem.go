@@ -85,6 +85,8 @@ func answerTo(err error) *statusError {
 		return retryLater("More messages are waiting to be stored than can be; send it again later.")
 	case errors.Is(err, ErrCommitterClosed):
 		return retryLater("The server is stopping; send it again later.")
+	case errors.Is(err, errTooManySubscribers):
+		return retryLater("More are following the messages than can be; come again later, or read them page by page.")
 	case errors.Is(err, ErrDiskFull):
 		return &statusError{status: http.StatusInsufficientStorage,
 			detail: "There is no space left to store it; send it again later."}

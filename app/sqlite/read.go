@@ -192,7 +192,9 @@ type finding struct {
 }
 
 // full reports whether the page must end here.
-func (f *finding) full() bool { return len(f.entries) >= f.q.Limit || f.bytes >= maxPageBytes }
+func (f *finding) full() bool {
+	return len(f.entries) >= f.q.Limit || f.bytes >= maxPageBytes || f.q.MaxBytes > 0 && f.bytes >= f.q.MaxBytes
+}
 
 // read adds what passes the filters of the range, in the query's order, until
 // the page is full.

@@ -25,6 +25,11 @@ func TestRead(t *testing.T) {
 		seqs []int64
 		next int64
 	}{
+		{"by bytes", app.Query{Limit: 9, MaxBytes: 30}, []int64{6, 7}, 7}, // each has more than 15
+		{"by bytes, one at least", app.Query{Limit: 9, MaxBytes: 1}, []int64{6}, 6},
+		{"by bytes, to the end", app.Query{After: 28, Limit: 9, MaxBytes: 1000}, []int64{29, 30}, 30},
+		{"by bytes, filtered", app.Query{Limit: 9, MaxBytes: 1, Type: app.ListenerInfo}, []int64{7}, 7},
+		{"last by bytes", app.Query{Limit: 9, MaxBytes: 30, Last: true}, []int64{29, 30}, 30},
 		{"from the start", app.Query{Limit: 3}, []int64{6, 7, 8}, 8},
 		{"before the start", app.Query{After: -9, Limit: 1}, []int64{6}, 6},
 		{"pruned", app.Query{After: 2, Limit: 1}, []int64{6}, 6},

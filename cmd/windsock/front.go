@@ -78,6 +78,10 @@ and read it back, there or in a browser:
 
   curl http://%[1]s/messages
 
+or see each as it is stored:
+
+  curl -N http://%[1]s/messages/stream
+
 Ctrl-C stops it.
 
 `, f.listener.Addr(), time.Now().Unix())

@@ -121,6 +121,7 @@ func (c *serveCommand) Run(env environment) error {
 // service is everything that runs.
 type service struct {
 	store     *sqlite.Log
+	tail      *app.Tail
 	committer *app.Committer
 	scgi      *scgi.Server
 	listeners []*listen.Listener
@@ -142,10 +143,15 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	committer := &app.Committer{Log: store, Logger: logger}
-	handler := &app.Handler{Log: store, Committer: committer, Logger: logger, Version: versionText()}
+	tail := &app.Tail{Log: store, Logger: logger}
+	if err := tail.Start(context.Background()); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	committer := &app.Committer{Log: store, Committed: tail.Committed, Logger: logger}
+	handler := &app.Handler{Log: store, Committer: committer, Tail: tail, Logger: logger, Version: versionText()}
 	s := &service{
 		store:     store,
+		tail:      tail,
 		committer: committer,
 		scgi: &scgi.Server{
 			Handler:  scgi.StripMount(c.Mount, handler),
@@ -237,11 +243,13 @@ func (s *service) addresses() []string {
 	return texts
 }
 
-// stop ends the service in the order in which a request passes through it: no
-// new ones, those that are in get their answer, what they stored is closed.
+// stop ends the service in the order in which a request passes through it: event
+// streams, which have no end of their own, then no new requests, those that are
+// in get their answer, what they stored is closed.
 func (s *service) stop(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
+	s.tail.Drain()
 	var frontErr error
 	frontEnded := make(chan struct{})
 	go func() { // beside the SCGI side, whose socket goes away at once
@@ -252,7 +260,9 @@ func (s *service) stop(grace time.Duration) error {
 	}()
 	err := s.scgi.Shutdown(ctx)
 	<-frontEnded
-	err = errors.Join(err, frontErr, s.committer.Close(ctx), s.closeStore(ctx))
+	err = errors.Join(err, frontErr, s.committer.Close(ctx))
+	s.tail.Close()
+	err = errors.Join(err, s.closeStore(ctx))
 	for _, l := range s.listeners {
 		_ = l.Close() // those that a failed start had opened and not served; the others are closed
 	}

@@ -1,0 +1,87 @@
+package app
+
+import (
+	"iter"
+	"sort"
+	"strconv"
+)
+
+// events is a page of the log as server-sent events (the HTML standard, section
+// 9.2), encoded once for everybody. It is not changed any more.
+type events struct {
+	after, next int64  // what was examined for it: all after the one, up to the other
+	text        []byte // the events, one after the other, as they are sent
+	each        []event
+}
+
+// event is one of them: what filters look at, and where its text ends.
+type event struct {
+	seq      int64
+	kind     Type
+	callsign string
+	end      int
+}
+
+// eventOverhead is about how much text an event has besides the data.
+const eventOverhead = 256
+
+func newEvents(log string, after int64, page Page) *events {
+	size := 0
+	for i := range page.Entries {
+		size += eventOverhead + len(page.Entries[i].Data)
+	}
+	e := &events{after: after, next: page.Next, text: make([]byte, 0, size), each: make([]event, len(page.Entries))}
+	for i := range page.Entries {
+		entry := &page.Entries[i]
+		e.text = appendEvent(e.text, log, entry)
+		e.each[i] = event{entry.Seq, entry.Type, entry.Callsign, len(e.text)}
+	}
+	return e
+}
+
+// appendEvent appends an entry as an event. Its data is one line, since JSON
+// escapes line ends, and its id is where to go on after it.
+func appendEvent(b []byte, log string, entry *Entry) []byte {
+	b = append(b, "id: "...)
+	b = appendEventID(b, log, entry.Seq)
+	b = append(b, "\nevent: message\ndata: "...)
+	b = entry.AppendJSON(b, false)
+	return append(b, "\n\n"...)
+}
+
+func appendEventID(b []byte, log string, seq int64) []byte {
+	b = append(b, log...)
+	b = append(b, '.')
+	return strconv.AppendInt(b, seq, 10)
+}
+
+// selected returns the text of what follows q.After and passes q's filters, in
+// pieces: in one, if there is no filter.
+func (e *events) selected(q Query) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		first := sort.Search(len(e.each), func(i int) bool { return e.each[i].seq > q.After })
+		if q.Type == "" && q.Callsign == "" {
+			if first < len(e.each) {
+				yield(e.text[e.begin(first):])
+			}
+			return
+		}
+		for i := first; i < len(e.each); i++ {
+			if e.each[i].passes(q) && !yield(e.text[e.begin(i):e.each[i].end]) {
+				return
+			}
+		}
+	}
+}
+
+// begin is where the text of event i begins.
+func (e *events) begin(i int) int {
+	if i == 0 {
+		return 0
+	}
+	return e.each[i-1].end
+}
+
+func (e *event) passes(q Query) bool {
+	return (q.Type == "" || q.Type == e.kind) && (q.Callsign == "" || q.Callsign == e.callsign)
+}

@@ -1,0 +1,203 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// heartbeat is how often a stream sends a comment, so that front ends see that
+// it lives and we see when they do not.
+const heartbeat = 15 * time.Second
+
+// stream is GET /messages/stream: each message as it is stored, as server-sent
+// events. How long a client may take no events is the server's: scgi ends an
+// answer that has made no progress for 60 s.
+func (h *Handler) stream(w http.ResponseWriter, r *http.Request) error {
+	query, now, err := h.parseStream(r)
+	if err != nil {
+		return err
+	}
+	if r.Method == http.MethodHead {
+		beginStream(w)
+		return nil
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	f := feed{w: w, control: http.NewResponseController(w)}
+	f.sub, err = h.Tail.subscribe(query, now, func() {
+		cancel()
+		f.cut()
+	})
+	if errors.Is(err, errDraining) {
+		// No error: to a browser that would be the end, and this is an event
+		// stream to connect to again.
+		beginStream(w)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.sub.leave()
+	beginStream(w)
+	return h.endStream(r, f.run(ctx))
+}
+
+func beginStream(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold events back
+	w.WriteHeader(http.StatusOK)
+}
+
+// endStream tells the log why a stream was ended, if it was not simply over: the
+// client learns by its end to come again.
+func (h *Handler) endStream(r *http.Request, err error) error {
+	var answered answeredError
+	switch {
+	case err == nil || errors.As(err, &answered):
+		return err
+	case errors.Is(err, errBehind):
+		h.Logger.Warn().Str("client", r.RemoteAddr).Msg("a reader of the event stream was too slow and is ended")
+	default:
+		h.Logger.Error().Err(err).Str("uri", r.RequestURI).Msg("event stream broken off")
+	}
+	return nil
+}
+
+// feed is the sending side of a stream.
+type feed struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	sub     *subscriber
+	begun   atomic.Bool // the header is sent
+}
+
+// cut ends a write that waits for its client. The header may still go out, since
+// an answer without one is an error to a browser, which then does not come again;
+// an event that is cut short is none.
+func (f *feed) cut() {
+	if f.begun.Load() {
+		// A server without deadlines, as in tests, ends when the client reads on.
+		_ = f.control.SetWriteDeadline(time.Now())
+	}
+}
+
+// run sends events until ctx is over or something fails.
+func (f *feed) run(ctx context.Context) error {
+	if err := f.control.Flush(); err != nil {
+		return errAnswered(err)
+	}
+	f.begun.Store(true) // and then ctx is looked at: what cut leaves alone ends there
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	for {
+		page, moved, err := f.sub.next(ctx)
+		if ctx.Err() != nil {
+			return nil // whatever err says: it is over
+		}
+		if err != nil {
+			return err
+		}
+		if err := f.send(page); err != nil {
+			return errAnswered(err)
+		}
+		if !f.wait(ctx, moved, beat.C) {
+			continue
+		}
+		if err := f.comment(); err != nil {
+			return errAnswered(err)
+		}
+	}
+}
+
+// send writes what the subscriber is to have of a page. While the window holds
+// more, that may go out together; at the end of it, and after each page of an
+// older time, it is flushed.
+func (f *feed) send(page *events) error {
+	if page != nil {
+		for text := range page.selected(f.sub.query) {
+			if _, err := f.w.Write(text); err != nil {
+				return err
+			}
+		}
+		f.sub.took(page)
+		if f.sub.joined {
+			return nil
+		}
+	}
+	return f.control.Flush()
+}
+
+// wait waits until there is more, if it is said what to wait for, and reports
+// whether the heartbeat is due meanwhile.
+func (f *feed) wait(ctx context.Context, moved <-chan struct{}, beat <-chan time.Time) bool {
+	if moved == nil {
+		select {
+		case <-beat:
+			return true
+		default:
+			return false
+		}
+	}
+	select {
+	case <-moved:
+		return false
+	case <-beat:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// comment sends what readers ignore.
+func (f *feed) comment() error {
+	if _, err := f.w.Write([]byte(": heartbeat\n\n")); err != nil {
+		return err
+	}
+	return f.control.Flush()
+}
+
+// parseStream reads where a stream is to begin, or that it is now, and its filters.
+func (h *Handler) parseStream(r *http.Request) (q Query, now bool, err error) {
+	values := r.URL.Query()
+	values.Del("last") // a stream has a beginning only
+	q, err = parseQuery(values)
+	if err != nil {
+		return Query{}, false, err
+	}
+	now = !values.Has("after")
+	logs := []string{q.Log}
+	// It wins: the URL of a client that connects again is still the first one.
+	if id := r.Header.Get("Last-Event-ID"); id != "" {
+		var log string
+		if log, q.After, err = parseEventID(id); err != nil {
+			return Query{}, false, err
+		}
+		logs, now = append(logs, log), false
+	}
+	for _, log := range logs {
+		if log != "" && log != h.Tail.name {
+			return Query{}, false, fmt.Errorf("following %q: %w", log, ErrOtherLog)
+		}
+	}
+	return q, now, nil
+}
+
+// parseEventID is the other way of appendEventID.
+func parseEventID(id string) (log string, seq int64, err error) {
+	i := strings.LastIndexByte(id, '.')
+	if i > 0 {
+		var n uint64
+		if n, err = strconv.ParseUint(id[i+1:], 10, 63); err == nil {
+			return id[:i], int64(n), nil
+		}
+	}
+	return "", 0, &statusError{status: http.StatusBadRequest,
+		detail: "Last-Event-ID must be the id of an event from here: the log's name, a dot and a number."}
+}
