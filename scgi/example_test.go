@@ -157,3 +157,31 @@ func Example_scgitest() {
 	// 200 OK hello
 	// Status: 403 Forbidden
 }
+
+// Behind nginx, under a mount. In nginx's server block stands
+//
+//	location /app/ {
+//		include scgi_params;              # has SCGI=1, which the protocol asks for
+//		scgi_pass unix:/run/app.sock;
+//	}
+//
+// Of these parameters none says which part of the path is the mount, so
+// StripMount is told. What is sent here is what nginx sends then.
+func ExampleStripMount() {
+	s := scgitest.NewServer(scgi.StripMount("/app", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s for %s", r.URL.Path, r.RemoteAddr)
+	})))
+	defer s.Close()
+
+	answer, err := s.Send(scgitest.Request("",
+		"CONTENT_LENGTH", "0", "REQUEST_METHOD", "GET", "REQUEST_URI", "/app/deep%20thought?x=1",
+		"QUERY_STRING", "x=1", "CONTENT_TYPE", "", "DOCUMENT_URI", "/app/deep thought", "SCGI", "1",
+		"SERVER_PROTOCOL", "HTTP/1.1", "REQUEST_SCHEME", "http", "REMOTE_ADDR", "192.0.2.7", "REMOTE_PORT", "34308",
+		"SERVER_PORT", "80", "SERVER_NAME", "example.org", "HTTP_HOST", "example.org"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, body, _ := strings.Cut(string(answer), "\r\n\r\n")
+	fmt.Println(body)
+	// Output: /deep thought for 192.0.2.7:34308
+}
