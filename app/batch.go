@@ -67,12 +67,35 @@ func (h *Handler) insertBatch(w http.ResponseWriter, r *http.Request) error {
 		address:   scgi.Env(r).Get("REMOTE_ADDR"),
 		results:   []itemResult{}, // in JSON a list, even when it is empty
 	}
-	body, err := openBody(w, r, batchLimits)
-	if err != nil {
+	if err := takeBatchSlot(); err != nil {
 		return err
 	}
-	err = b.run(body, formatOf(r.Header.Get("Content-Type")))
+	defer func() { <-batchSlots }()
+	body, err := openBody(w, r, batchLimits)
+	if err == nil {
+		err = b.run(body, formatOf(r.Header.Get("Content-Type")))
+	}
 	return h.answerBatch(w, r, &b, err)
+}
+
+// So many batches are read at a time, which bounds what they take: some MiB
+// each. Others wait with their body unread, and are refused after a while.
+const (
+	maxBatches    = 32
+	batchPatience = 10 * time.Second
+)
+
+var batchSlots = make(chan struct{}, maxBatches)
+
+func takeBatchSlot() error {
+	timer := time.NewTimer(batchPatience)
+	defer timer.Stop()
+	select {
+	case batchSlots <- struct{}{}:
+		return nil
+	case <-timer.C:
+		return retryLater("Too many batches are being read; send it again later.")
+	}
 }
 
 // batchInsert is one batch on its way into the log.

@@ -157,7 +157,7 @@ func TestBatch(t *testing.T) {
 		{"empty lines", ndjson, "", 200, 0, 0, 0, ""},
 		{"blank lines", ndjson, "\n\n", 200, 0, 0, 0, ""},
 		{"nothing is no JSON", asJSON, "", 400, 0, 0, 1, ""},
-		{"nothing at all", "", "", 400, 0, 0, 1, ""},
+		{"nothing at all", "", "", 200, 0, 0, 0, ""},
 		{"one of three is invalid", asJSON, "[" + a + `,{"callsign":"G8XYZ"},` + b + "]", 200, 2, 0, 1, ""},
 		{"items that are no objects", asJSON, "[" + a + `,null,[],1,"x",` + b + "]", 200, 2, 0, 4, ""},
 		{"a repeated name is invalid", asJSON, `[{"a":1,"a":1},` + a + "]", 200, 1, 0, 1, ""},

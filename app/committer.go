@@ -52,6 +52,9 @@ type Committer struct {
 	// Logger is told once when the log has failed. The zero Logger is silent.
 	Logger zerolog.Logger
 
+	madePlaces sync.Once
+	places     chan struct{} // holds one for each group in the queue
+
 	mu      sync.Mutex // guards what follows; never held while the log works
 	queue   []*batch   // oldest first; the last one takes new messages
 	waiting int        // messages admitted and not answered yet
@@ -109,7 +112,8 @@ func (c *Committer) Commit(ctx context.Context, m Message) (Receipt, error) {
 // CommitAll stores messages in their order, as Commit does each, but together:
 // in groups that are as large as MaxBatch and the queue allow, each stored as a
 // whole or not at all, one after the other. So a caller has one group in the
-// queue at a time, however much it brings.
+// queue at a time, however much it brings; and groups wait for each other, so
+// that all of them take half of the queue at most and leave the rest to Commit.
 //
 // The receipts are those of the first messages, as many as are certain to be
 // durable. Without an error that is all; an error is about the next one.
@@ -120,11 +124,7 @@ func (c *Committer) CommitAll(ctx context.Context, messages []Message) ([]Receip
 			return all, err
 		}
 		n := c.group(messages)
-		b, i, err := c.admit(messages[:n])
-		if err != nil {
-			return all, err
-		}
-		receipts, err := b.wait(ctx, i, n)
+		receipts, err := c.commitGroup(ctx, messages[:n])
 		if err != nil {
 			return all, err
 		}
@@ -132,6 +132,22 @@ func (c *Committer) CommitAll(ctx context.Context, messages []Message) ([]Receip
 		messages = messages[n:]
 	}
 	return all, nil
+}
+
+// commitGroup commits a group when there is a place for it.
+func (c *Committer) commitGroup(ctx context.Context, group []Message) ([]Receipt, error) {
+	c.madePlaces.Do(func() { c.places = make(chan struct{}, groupShare/2) })
+	select {
+	case c.places <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-c.places }()
+	b, i, err := c.admit(group)
+	if err != nil {
+		return nil, err
+	}
+	return b.wait(ctx, i, len(group))
 }
 
 // groupShare is the part of the queue that a group takes at most: one that

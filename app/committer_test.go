@@ -544,3 +544,42 @@ func TestCommitterTellsTheHighest(t *testing.T) {
 		assert.Equal(t, []int64{1, 2}, told)
 	})
 }
+
+// Groups wait for each other, so that many uploads at once find room, and single
+// messages too.
+func TestCommitAllLeavesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := blockedLog{began: make(chan struct{}), release: make(chan struct{})}
+		c := &app.Committer{Log: log, MaxMessages: 80}
+		var uploads sync.WaitGroup
+		for i := range 20 {
+			uploads.Go(func() {
+				group := make([]app.Message, 10) // an eighth of the queue
+				for j := range group {
+					group[j] = numbered(i*10 + j)
+				}
+				receipts, err := c.CommitAll(t.Context(), group)
+				assert.NoError(t, err)
+				assert.Len(t, receipts, 10)
+			})
+		}
+		go func() {
+			for range log.began {
+			}
+		}()
+		synctest.Wait() // nothing is stored yet
+		assert.LessOrEqual(t, c.Stats().Queued, 40)
+		alone := make(chan error)
+		go func() {
+			_, err := c.Commit(t.Context(), numbered(1000))
+			alone <- err
+		}()
+		synctest.Wait()
+		close(log.release)
+		assert.NoError(t, <-alone)
+		uploads.Wait()
+		require.NoError(t, c.Close(t.Context()))
+		close(log.began)
+		assert.Zero(t, c.Stats().Refused)
+	})
+}

@@ -93,6 +93,9 @@ func openZstd(wire io.Reader) (io.ReadCloser, error) {
 	if _, err := whole.ReadFrom(wire); err != nil {
 		return nil, err
 	}
+	if whole.Len() == 0 {
+		return nil, io.ErrUnexpectedEOF // the decoder takes it for a whole stream of no frames
+	}
 	zstdSlots <- struct{}{}
 	decoder, err := zstd.NewReader(&whole,
 		zstd.WithDecoderConcurrency(1), // no goroutines

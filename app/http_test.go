@@ -347,6 +347,9 @@ func TestReading(t *testing.T) {
 	for _, query := range []string{"?after=x", "?after=-1", "?limit=0", "?limit=", "?last=0", "?last=1.5", "?limit=-3",
 		"?after=5%zz", "?after=1;limit=1", "?after=1&after=x", "?limit=1&limit=1"} {
 		assert.Equal(t, 400, s.do(t, "GET", "/messages"+query, "").status, query)
+		if strings.HasPrefix(query, "?after") {
+			assert.Equal(t, 400, s.do(t, "GET", "/messages/stream"+query, "").status, query)
+		}
 	}
 	assert.Equal(t, 410, s.do(t, "GET", "/messages?log=other", "").status)
 

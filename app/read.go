@@ -22,9 +22,9 @@ const (
 // read is GET /messages: a page of what is stored, as JSON, or as NDJSON for a
 // client that asks for it. It holds no addresses.
 func (h *Handler) read(w http.ResponseWriter, r *http.Request) error {
-	values, err := url.ParseQuery(r.URL.RawQuery)
+	values, err := queryValues(r)
 	if err != nil {
-		return &statusError{status: http.StatusBadRequest, detail: "The query is not well formed."}
+		return err
 	}
 	query, err := parseQuery(values)
 	if err != nil {
@@ -41,6 +41,16 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) error {
 		return writeWhole(w, "application/x-ndjson", appendPage(nil, page, true))
 	}
 	return writeWhole(w, "application/json", appendPage(nil, page, false))
+}
+
+// queryValues parses the query of a request. One that is half understood would
+// read from where nobody meant.
+func queryValues(r *http.Request) (url.Values, error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, &statusError{status: http.StatusBadRequest, detail: "The query is not well formed."}
+	}
+	return values, nil
 }
 
 // nextLink is where to read on: RFC 8288, relative to what was asked for.

@@ -96,8 +96,10 @@ func (s *splitter) intact(item []byte) bool { return s.format != array || json.V
 func (s *splitter) begin() error {
 	c, err := s.peekAfterBlanks()
 	switch {
-	case err == io.EOF: // an item that is empty
-		s.format = document
+	case err == io.EOF: // no lines, but in JSON an item that is empty
+		if s.format == undeclared {
+			s.format = lines
+		}
 		return nil
 	case err != nil:
 		return err

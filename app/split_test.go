@@ -75,7 +75,7 @@ func TestSplit(t *testing.T) {
 		{"a line broken off in a string", undeclared, "{\"a\":\"\n{}", []string{`{"a":"`, `{}`}, ""},
 		{"braces in a string", undeclared, "{\"{\\\"\":1}\n{}", []string{`{"{\"":1}`, `{}`}, ""},
 		{"a long line first", undeclared, long + "\n1", []string{"<too long>", "1"}, ""},
-		{"nothing", undeclared, " ", []string{""}, ""},
+		{"nothing", undeclared, " ", nil, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

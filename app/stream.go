@@ -165,7 +165,10 @@ func (f *feed) comment() error {
 
 // parseStream reads where a stream is to begin, or that it is now, and its filters.
 func (h *Handler) parseStream(r *http.Request) (q Query, now bool, err error) {
-	values := r.URL.Query()
+	values, err := queryValues(r)
+	if err != nil {
+		return Query{}, false, err
+	}
 	values.Del("last") // a stream has a beginning only
 	q, err = parseQuery(values)
 	if err != nil {

@@ -143,7 +143,8 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	tail := &app.Tail{Log: store, Logger: logger}
+	conns := maxConns()
+	tail := &app.Tail{Log: store, MaxSubscribers: conns / 2, Logger: logger} // the rest is for those who post
 	if err := tail.Start(context.Background()); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -156,7 +157,7 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 		scgi: &scgi.Server{
 			Handler:  scgi.StripMount(c.Mount, handler),
 			Logger:   slog.New(zerolog.NewSlogHandler(logger)),
-			MaxConns: maxConns(),
+			MaxConns: conns,
 		},
 	}
 	if err := s.listen(c.Listen); err != nil {
