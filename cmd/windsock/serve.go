@@ -1,24 +1,15 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"log/slog"
 	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/rs/zerolog"
-
-	"github.com/windsock-scgi/windsock/app"
-	"github.com/windsock-scgi/windsock/app/sqlite"
-	"github.com/windsock-scgi/windsock/scgi"
 	"github.com/windsock-scgi/windsock/scgi/listen"
 )
 
@@ -116,180 +107,4 @@ func (c *serveCommand) Run(env environment) error {
 	}
 	logger.Info().Msg("stopped")
 	return nil
-}
-
-// service is everything that runs.
-type service struct {
-	store     *sqlite.Log
-	tail      *app.Tail
-	committer *app.Committer
-	scgi      *scgi.Server
-	listeners []*listen.Listener
-	front     *front // nil without --http
-}
-
-// start makes the service, in the order of a request's way from its end to its
-// beginning: nothing is taken in before it can be kept. On an error nothing is
-// left of it.
-func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
-	if err := c.makeDataFolder(); err != nil {
-		return nil, err
-	}
-	path, err := storePath(c.Store)
-	if err != nil {
-		return nil, err
-	}
-	store, err := sqlite.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	conns := maxConns()
-	tail := &app.Tail{Log: store, MaxSubscribers: conns / 2, Logger: logger} // the rest is for those who post
-	if err := tail.Start(context.Background()); err != nil {
-		return nil, errors.Join(err, store.Close())
-	}
-	committer := &app.Committer{Log: store, Committed: tail.Committed, Logger: logger}
-	handler := &app.Handler{Log: store, Committer: committer, Tail: tail, Logger: logger, Version: versionText()}
-	s := &service{
-		store:     store,
-		tail:      tail,
-		committer: committer,
-		scgi: &scgi.Server{
-			Handler:  scgi.StripMount(c.Mount, handler),
-			Logger:   slog.New(zerolog.NewSlogHandler(logger)),
-			MaxConns: conns,
-		},
-	}
-	if err := s.listen(c.Listen); err != nil {
-		return nil, errors.Join(err, s.stop(startFailed))
-	}
-	if c.HTTP != "" {
-		if s.front, err = startFront(c.HTTP, c.Listen[0], s.listeners[0].Addr(), s.scgi.Logger); err != nil {
-			return nil, errors.Join(err, s.stop(startFailed))
-		}
-	}
-	return s, nil
-}
-
-// closePatience is how long the closing of the store may take when there was no
-// time left for it.
-const closePatience = time.Second
-
-// startFailed is the grace of a start that failed: there is little to wait for.
-const startFailed = time.Second
-
-// maxConns bounds the connections, and so what their bodies take: to half of the
-// descriptors that the process may have, and never more than 4,096.
-func maxConns() int {
-	const most = 4096
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return most
-	}
-	return int(min(limit.Cur/2, most))
-}
-
-// makeDataFolder makes the folder of the defaults. Others are for whoever names
-// them to make: a mistyped path is an error, not a new and empty store.
-func (c *serveCommand) makeDataFolder() error {
-	for _, value := range append([]string{c.Store}, c.Listen...) {
-		_, path, _ := strings.Cut(value, ":")
-		if filepath.Dir(path) != dataFolder {
-			continue
-		}
-		err := os.Mkdir(dataFolder, 0o755)
-		if errors.Is(err, fs.ErrExist) {
-			return nil
-		}
-		return errors.Join(err, syncFolder("."))
-	}
-	return nil
-}
-
-// syncFolder makes the names in a folder durable: a power cut must not take the
-// store away by losing the name of the folder that it is in.
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
-	return folder.Sync()
-}
-
-// listen opens all the listeners before it serves the first.
-func (s *service) listen(addrs []string) error {
-	for _, addr := range addrs {
-		l, err := listen.Listen(context.Background(), addr)
-		if err != nil {
-			return err
-		}
-		l.Logger = s.scgi.Logger
-		s.listeners = append(s.listeners, l)
-	}
-	for _, l := range s.listeners {
-		if err := s.scgi.Start(l); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// addresses are those that are really listened on: a port 0 has become one.
-func (s *service) addresses() []string {
-	var texts []string
-	for _, l := range s.listeners {
-		texts = append(texts, l.Addr().Network()+":"+l.Addr().String())
-	}
-	return texts
-}
-
-// stop ends the service in the order in which a request passes through it: event
-// streams, which have no end of their own, then no new requests, those that are
-// in get their answer, what they stored is closed.
-func (s *service) stop(grace time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), grace)
-	defer cancel()
-	s.tail.Drain()
-	var frontErr error
-	frontEnded := make(chan struct{})
-	go func() { // beside the SCGI side, whose socket goes away at once
-		defer close(frontEnded)
-		if s.front != nil {
-			frontErr = s.front.stop(ctx)
-		}
-	}()
-	err := s.scgi.Shutdown(ctx)
-	<-frontEnded
-	err = errors.Join(err, frontErr, s.committer.Close(ctx))
-	s.tail.Close()
-	err = errors.Join(err, s.closeStore(ctx))
-	for _, l := range s.listeners {
-		_ = l.Close() // those that a failed start had opened and not served; the others are closed
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("not all was done after %s (--grace), what was left was broken off", grace)
-	}
-	if err != nil {
-		return fmt.Errorf("stopping: %w", err)
-	}
-	return nil
-}
-
-// closeStore closes the store, but waits for a disk that hangs no longer than
-// for all else. Nothing is lost by that: what was answered is in its log.
-func (s *service) closeStore(ctx context.Context) error {
-	closed := make(chan error, 1)
-	go func() { closed <- s.store.Close() }()
-	select {
-	case err := <-closed:
-		return err
-	case <-ctx.Done():
-	}
-	select {
-	case err := <-closed:
-		return err
-	case <-time.After(closePatience):
-		return ctx.Err()
-	}
 }
