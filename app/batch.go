@@ -67,7 +67,7 @@ func (h *Handler) insertBatch(w http.ResponseWriter, r *http.Request) error {
 		address:   scgi.Env(r).Get("REMOTE_ADDR"),
 		results:   []itemResult{}, // in JSON a list, even when it is empty
 	}
-	if err := takeBatchSlot(); err != nil {
+	if err := takeSlot(batchSlots); err != nil {
 		return err
 	}
 	defer func() { <-batchSlots }()
@@ -87,11 +87,12 @@ const (
 
 var batchSlots = make(chan struct{}, maxBatches)
 
-func takeBatchSlot() error {
+// takeSlot takes a place in slots, or says that there was none for too long.
+func takeSlot(slots chan<- struct{}) error {
 	timer := time.NewTimer(batchPatience)
 	defer timer.Stop()
 	select {
-	case batchSlots <- struct{}{}:
+	case slots <- struct{}{}:
 		return nil
 	case <-timer.C:
 		return retryLater("Too many batches are being read; send it again later.")

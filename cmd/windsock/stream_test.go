@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -134,4 +135,24 @@ func TestStopEndsStreams(t *testing.T) {
 	_, rest2 := resumed.next(t)
 	assert.Contains(t, rest2, `{"name":"second"}`, "what was missed, by Last-Event-ID")
 	assert.Zero(t, next.stop())
+}
+
+// Streams take half of the connections at most: whoever posts still gets in.
+func TestStreamsLeaveRoomToPost(t *testing.T) {
+	const descriptors = 80 // so 40 connections, and 20 streams
+	dir := folder(t)
+	p := launch(t, dir, exec.Command("sh", "-c", fmt.Sprintf("ulimit -n %d; exec %s serve", descriptors, binary(t, buildFlags...))))
+	p.waitFor("\"message\":\"serving\"")
+	client := &http.Client{Transport: p.transport()}
+	for range descriptors / 4 {
+		follow(t, client, "http://windsock/messages/stream", "")
+	}
+	resp, err := client.Get("http://windsock/messages/stream")
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	assert.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+	assert.NotEmpty(t, resp.Header.Get("Retry-After"))
+	status, answer, err := p.post(note("there is room"))
+	assertPosted(t, status, answer, err)
+	assert.Zero(t, p.stop())
 }

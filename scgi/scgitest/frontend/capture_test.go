@@ -182,7 +182,7 @@ func compare(t *testing.T, name string, got request) {
 	assert.Equal(t, string(want.body), string(got.body))
 	for i, v := range want.vars {
 		if !varying[v.name] {
-			assert.Equal(t, v, got.vars[i])
+			assert.Equal(t, versionless(v), versionless(got.vars[i]))
 		}
 	}
 }
@@ -194,7 +194,8 @@ var varying = map[string]bool{
 	"SCRIPT_FILENAME": true, "PATH_TRANSLATED": true, "CONTEXT_DOCUMENT_ROOT": true,
 }
 
-// requireVersion skips a test of captures that another version made.
+// requireVersion skips a test of captures that another version made, which may well send something else. In CI
+// it does not: there an upgrade that changes what is sent has to be seen.
 func requireVersion(t *testing.T, kind Kind) {
 	t.Helper()
 	Require(t, kind)
@@ -202,9 +203,21 @@ func requireVersion(t *testing.T, kind Kind) {
 	out, err := exec.Command(path, "-v").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	version := versionPattern.FindString(string(out))
-	if version != capturedWith[kind] {
+	if version == capturedWith[kind] {
+		return
+	}
+	if os.Getenv("CI") != "true" {
 		t.Skipf("NOT COMPARED: the captures are of %s %s, here is %s", kind, capturedWith[kind], version)
 	}
+	t.Logf("the captures are of %s %s, here is %s", kind, capturedWith[kind], version)
+}
+
+// versionless is a variable without the version of the front end that sends it.
+func versionless(v variable) variable {
+	if v.name == "SERVER_SOFTWARE" {
+		v.value = versionPattern.ReplaceAllString(v.value, "0.0.0")
+	}
+	return v
 }
 
 var versionPattern = regexp.MustCompile(`\d+\.\d+\.\d+`)
