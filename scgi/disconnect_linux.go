@@ -26,7 +26,7 @@ func watchPeer(rwc net.Conn, halfClose bool, gone func()) *watcher {
 		return nil // no descriptor is left: then the request runs to its end
 	}
 	signs := int16(pollHup | pollErr)
-	if _, unix := rwc.(*net.UnixConn); !unix && !halfClose {
+	if rwc.LocalAddr().Network() != "unix" && !halfClose {
 		signs |= pollRdHup
 	}
 	w := &watcher{file: file, done: make(chan struct{})}

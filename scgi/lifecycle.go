@@ -242,7 +242,7 @@ func (s *Server) register(l net.Listener) (*listener, error) {
 		s.state = stateServing
 		close(s.serving)
 	}
-	ln := &listener{Listener: l, srv: s, base: base}
+	ln := &listener{Listener: l, queue: s.quicken(l), srv: s, base: base}
 	s.listeners[ln] = struct{}{}
 	return ln, nil
 }

@@ -247,9 +247,16 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		}
 		w.release()
 	}
+	conn := w.c.rwc
+	if quick, ok := conn.(interface{ giveAway() (net.Conn, error) }); ok {
+		var err error
+		if conn, err = quick.giveAway(); err != nil {
+			return nil, nil, err // likewise
+		}
+	}
 	w.c.giveAway()
-	_ = w.c.rwc.SetDeadline(time.Time{}) // an error shows at the next read
-	return w.c.rwc, bufio.NewReadWriter(w.c.br, bufio.NewWriter(w.c.rwc)), nil
+	_ = conn.SetDeadline(time.Time{}) // an error shows at the next read
+	return conn, bufio.NewReadWriter(w.c.br, bufio.NewWriter(conn)), nil
 }
 
 // SetReadDeadline bounds the reading of the whole body. See

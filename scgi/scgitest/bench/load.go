@@ -60,7 +60,6 @@ func (l *load) run() (loaded, error) {
 		return loaded{}, err
 	}
 	latencies := make([]int64, 0, 1<<22)
-	var err error
 	cpu, begin := ownCPU(), nanotime()
 	end := begin + int64(l.Time)
 	for i := range l.slots {
@@ -68,17 +67,16 @@ func (l *load) run() (loaded, error) {
 			return loaded{}, err
 		}
 	}
-	for oldest := 0; ; oldest = (oldest + 1) % len(l.slots) {
+	for open, oldest := len(l.slots), 0; open > 0; oldest = (oldest + 1) % len(l.slots) {
 		s := &l.slots[oldest]
-		if err = l.take(s); err != nil {
+		if err := l.take(s); err != nil {
 			return loaded{}, err
 		}
 		now := nanotime()
 		latencies = append(latencies, now-s.at)
 		if now > end {
-			break
-		}
-		if err = l.ask(s); err != nil {
+			open-- // nothing is asked that nobody waits for
+		} else if err := l.ask(s); err != nil {
 			return loaded{}, err
 		}
 	}
@@ -118,20 +116,22 @@ func (l *load) try(s *slot) error {
 	if err := l.ask(s); err != nil {
 		return err
 	}
-	patience := syscall.NsecToTimeval(int64(300 * time.Millisecond))
+	patience := syscall.NsecToTimeval(int64(time.Second))
 	if err := syscall.SetsockoptTimeval(s.fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &patience); err != nil {
 		return err
 	}
+	var errno syscall.Errno
 	for {
-		n, errno := l.receive(s.fd, l.buf[l.length:])
-		if n <= 0 || errno != 0 {
+		var n int
+		n, errno = l.receive(s.fd, l.buf[l.length:])
+		l.length += n
+		if errno != syscall.EINTR && n == 0 {
 			break
 		}
-		l.length += n
 	}
 	answer := l.buf[:l.length]
 	if !bytes.Contains(answer, []byte("OK")) {
-		return fmt.Errorf("%s answers %q", l.Address, answer)
+		return fmt.Errorf("%s answers %q, %w", l.Address, answer, errno)
 	}
 	if l.Keep {
 		return syscall.SetsockoptTimeval(s.fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, new(syscall.Timeval))
@@ -170,7 +170,6 @@ func (l *load) take(s *slot) error {
 		got += n
 		switch {
 		case errno == syscall.EINTR:
-			got -= n
 		case errno != 0:
 			return fmt.Errorf("receiving from %s: %w", l.Address, errno)
 		case l.Keep && got == l.length:

@@ -18,10 +18,9 @@ import (
 
 // process is a server or a load that runs beside this one.
 type process struct {
-	cmd  *exec.Cmd
-	in   io.WriteCloser
-	out  *bufio.Reader
-	more []int // processes of its own whose CPU counts too
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
 }
 
 // start starts a program on these processors; it ends with this process.
@@ -90,7 +89,7 @@ func (p *process) stop() {
 // cpu is the seconds that it and its children have used.
 func (p *process) cpu() (sum float64) {
 	sum = cpuOf(p.cmd.Process.Pid)
-	for _, pid := range p.more {
+	for _, pid := range children(p.cmd.Process.Pid) {
 		sum += cpuOf(pid)
 	}
 	return sum
@@ -106,18 +105,17 @@ func (p *process) memory() (int64, error) {
 	return pages * int64(os.Getpagesize()), err
 }
 
-// children are the processes that a process has started.
-func children(pid int) (pids []int, err error) {
+// children are the processes that a process has started: the workers of nginx
+// and uwsgi.
+func children(pid int) (pids []int) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	if err != nil {
-		return nil, err
+		return nil // a kernel without it
 	}
 	for _, field := range strings.Fields(string(text)) {
-		child, err := strconv.Atoi(field)
-		if err != nil {
-			return nil, err
+		if child, err := strconv.Atoi(field); err == nil {
+			pids = append(pids, child)
 		}
-		pids = append(pids, child)
 	}
-	return pids, nil
+	return pids
 }
