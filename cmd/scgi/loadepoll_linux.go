@@ -1,0 +1,291 @@
+package main
+
+// This file is the quick worker: one thread that holds many connections by
+// epoll(7) and makes system calls directly. What net.Dial and its goroutines cost
+// is more than an SCGI server should, and would be measured in its stead.
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// epollWorker holds its share of a load's connections.
+type epollWorker struct {
+	*load
+	*tally
+	judge    *judge
+	epoll    int
+	slots    []slot
+	free     []int32 // slots without a connection
+	events   []syscall.EpollEvent
+	buffer   []byte
+	deadline time.Duration // when to look for timeouts again
+}
+
+// slot is a connection and the answer on it.
+type slot struct {
+	fd    int // -1: none
+	sent  int // so much of the request
+	due   time.Duration
+	began time.Duration
+	answer
+}
+
+// newWorker makes a worker for some of the connections.
+func (l *load) newWorker(connections int) (worker, error) {
+	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	w := &epollWorker{load: l, tally: newTally(), judge: newJudge(l.method), epoll: epoll,
+		slots: make([]slot, connections), events: make([]syscall.EpollEvent, min(connections, 512)), buffer: make([]byte, 64<<10)}
+	for i := range w.slots {
+		w.slots[i].fd = -1
+		w.free = append(w.free, int32(i))
+	}
+	return w, nil
+}
+
+// patience bounds every wait: so often it is looked for timeouts, and for the end.
+const patience = 50 * time.Millisecond
+
+// run makes requests until the pace has no more and all have ended.
+func (w *epollWorker) run() {
+	runtime.LockOSThread() // and never unlocked: the thread's timer slack is changed
+	exactTimers()
+	defer w.close()
+	due, more := w.pace.next(w.now())
+	for {
+		now := w.now()
+		for more && len(w.free) > 0 && due <= now && !w.pace.over(now) {
+			w.begin(due, now)
+			now = w.now()
+			due, more = w.pace.next(now)
+		}
+		more = more && !w.pace.over(now)
+		if w.pace.stopped.Load() || !more && len(w.free) == len(w.slots) {
+			return
+		}
+		wait := patience
+		if more && len(w.free) > 0 {
+			wait = min(wait, due-now)
+		}
+		n := w.wait(wait)
+		now = w.now()
+		for _, event := range w.events[:n] {
+			w.handle(event, now)
+		}
+		w.expire(now)
+	}
+}
+
+// begin makes a connection and sends the request on it.
+func (w *epollWorker) begin(due, now time.Duration) {
+	fd, err := w.connect()
+	if err != nil {
+		w.failed(dialError{err})
+		return
+	}
+	i := w.free[len(w.free)-1]
+	w.free = w.free[:len(w.free)-1]
+	s := &w.slots[i]
+	s.fd, s.sent, s.due, s.began = fd, 0, due, now
+	s.answer.reset()
+	if !w.send(s) {
+		w.end(i)
+		return
+	}
+	w.watch(syscall.EPOLL_CTL_ADD, i)
+}
+
+func (w *epollWorker) connect() (int, error) {
+	fd, err := syscall.Socket(w.family, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err)
+	}
+	err = syscall.Connect(fd, w.sockaddr)
+	if err != nil && !errors.Is(err, syscall.EINPROGRESS) { // EAGAIN: a unix socket's queue is full
+		_ = syscall.Close(fd) // it was never connected
+		return -1, os.NewSyscallError("connect", err)
+	}
+	return fd, nil
+}
+
+// send sends what it can, and reports whether there is an answer to wait for. A
+// server that reads no more may have answered early.
+func (w *epollWorker) send(s *slot) bool {
+	n, err := syscall.Write(s.fd, w.request[s.sent:])
+	switch err {
+	case nil:
+		s.sent += n
+	case syscall.EAGAIN, syscall.EINTR:
+	case syscall.EPIPE, syscall.ECONNRESET:
+		s.sent = len(w.request)
+	default:
+		w.failed(dialError{os.NewSyscallError("connect", err)}) // which ends in the background
+		return false
+	}
+	return true
+}
+
+// watch asks for what is next on a connection.
+func (w *epollWorker) watch(op int, i int32) {
+	s := &w.slots[i]
+	event := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP, Fd: i}
+	if s.sent < len(w.request) {
+		event.Events |= syscall.EPOLLOUT
+	}
+	if err := syscall.EpollCtl(w.epoll, op, s.fd, &event); err != nil {
+		w.failed(os.NewSyscallError("epoll_ctl", err))
+		w.end(i)
+	}
+}
+
+// handle goes on with a connection on which something has happened.
+func (w *epollWorker) handle(event syscall.EpollEvent, now time.Duration) {
+	i := event.Fd
+	s := &w.slots[i]
+	if event.Events&syscall.EPOLLOUT != 0 && s.sent < len(w.request) {
+		if !w.send(s) {
+			w.end(i)
+			return
+		}
+		if s.sent == len(w.request) {
+			w.watch(syscall.EPOLL_CTL_MOD, i)
+		}
+	}
+	if event.Events&^syscall.EPOLLOUT != 0 && w.receive(s, event.Events, now) {
+		w.end(i)
+	}
+}
+
+// receive reads what is there, and reports whether the exchange has ended.
+func (w *epollWorker) receive(s *slot, events uint32, now time.Duration) bool {
+	for {
+		n, err := syscall.Read(s.fd, w.buffer)
+		switch {
+		case err == syscall.EAGAIN || err == syscall.EINTR:
+			return false
+		case err != nil:
+			w.failed(os.NewSyscallError("read", err))
+			return true
+		}
+		s.answer.feed(w.buffer[:n])
+		w.bytes += int64(n)
+		// Where the server had closed before and the read got less than it might
+		// have, it got the last: that spares reading the end.
+		closed := events&syscall.EPOLLRDHUP != 0 && events&syscall.EPOLLERR == 0
+		if n == 0 || n < len(w.buffer) && closed {
+			w.conclude(s, now)
+			return true
+		}
+		if n < len(w.buffer) {
+			return false
+		}
+	}
+}
+
+// conclude counts an answer that has ended.
+func (w *epollWorker) conclude(s *slot, now time.Duration) {
+	if status, err := w.judge.of(&s.answer); err != nil {
+		w.failed(err)
+	} else {
+		w.answered(status, now-s.due)
+	}
+}
+
+// end closes a connection, which ends the watch on it.
+func (w *epollWorker) end(i int32) {
+	_ = syscall.Close(w.slots[i].fd) // all has been said
+	w.slots[i].fd = -1
+	w.free = append(w.free, i)
+}
+
+// expire ends the requests that take too long.
+func (w *epollWorker) expire(now time.Duration) {
+	if now < w.deadline {
+		return
+	}
+	w.deadline = now + patience
+	for i := range w.slots {
+		if s := &w.slots[i]; s.fd >= 0 && now-s.began > w.timeout {
+			w.failed(context.DeadlineExceeded)
+			w.end(int32(i))
+		}
+	}
+}
+
+// wait waits for events, and returns how many there are.
+func (w *epollWorker) wait(d time.Duration) int {
+	if d > 0 && d < patience { // until the next is due: epoll_wait(2) knows no less than 1 ms
+		waitReadable(w.epoll, d)
+		d = 0
+	}
+	n, err := syscall.EpollWait(w.epoll, w.events, int(max(d, 0).Milliseconds()))
+	if err != nil {
+		return 0 // EINTR
+	}
+	return n
+}
+
+func (w *epollWorker) close() {
+	for i := range w.slots {
+		if w.slots[i].fd >= 0 {
+			w.end(int32(i)) // interrupted: counted neither way
+		}
+	}
+	_ = syscall.Close(w.epoll)
+}
+
+func (w *epollWorker) result() *tally { return w.tally }
+
+// waitReadable waits until a descriptor is readable, at most so long.
+func waitReadable(fd int, d time.Duration) {
+	const pollIn = 0x1
+	ask := struct {
+		fd              int32
+		events, revents int16
+	}{fd: int32(fd), events: pollIn}
+	limit := syscall.NsecToTimespec(d.Nanoseconds())
+	_, _, _ = syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&ask)), 1, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
+}
+
+// exactTimers has the kernel wake this thread when it is asked to, and not up to
+// 50 microseconds later.
+func exactTimers() {
+	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_TIMERSLACK, 1, 0)
+}
+
+// resolve finds the address once, in the form of system calls.
+func (l *load) resolve() error {
+	if l.network == "unix" {
+		l.family, l.sockaddr = syscall.AF_UNIX, &syscall.SockaddrUnix{Name: l.address}
+		return nil
+	}
+	addr, err := net.ResolveTCPAddr(l.network, l.address)
+	if err != nil {
+		return err
+	}
+	if ip := addr.IP.To4(); ip != nil || len(addr.IP) == 0 {
+		sockaddr := &syscall.SockaddrInet4{Port: addr.Port}
+		copy(sockaddr.Addr[:], ip)
+		l.family, l.sockaddr = syscall.AF_INET, sockaddr
+		return nil
+	}
+	sockaddr := &syscall.SockaddrInet6{Port: addr.Port}
+	copy(sockaddr.Addr[:], addr.IP)
+	l.family, l.sockaddr = syscall.AF_INET6, sockaddr
+	return nil
+}
+
+// target is the address in the form of system calls.
+type target struct {
+	family   int
+	sockaddr syscall.Sockaddr
+}
