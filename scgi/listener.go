@@ -30,6 +30,13 @@ type aside interface{ MoveAside() error }
 // another process holds it open too.
 type inherited interface{ Inherited() bool }
 
+// quickConn is a connection of a listener that was quickened.
+type quickConn interface {
+	net.Conn
+	sendNow(p []byte) int        // sends without waiting, and returns how much
+	giveAway() (net.Conn, error) // makes one of package net's of it, for a hijacker
+}
+
 // quicken finds a quicker way to accept from l, where there is one. Who asks for
 // connections by a hook gets those of package net, to do with as usual.
 func (s *Server) quicken(l net.Listener) net.Listener {
@@ -146,13 +153,15 @@ func (ln *listener) close() error {
 // start begins to serve a connection.
 func (ln *listener) start(rwc net.Conn) {
 	c := &conn{srv: ln.srv, rwc: rwc}
-	if !ln.srv.track(c) {
+	c.ctx.c, c.ctx.Context = c, ln.base
+	idle, ok := ln.srv.track(c)
+	if !ok {
 		_ = rwc.Close() // the server breaks all connections
 		return
 	}
 	ln.srv.stats.accepted.Add(1)
 	c.setState(http.StateNew)
-	go c.serve(ln.base)
+	ln.srv.dispatch(c, idle)
 }
 
 // hasRoom waits until another connection may be accepted, and reports whether
@@ -160,7 +169,7 @@ func (ln *listener) start(rwc net.Conn) {
 func (s *Server) hasRoom(state serverState) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	full := func() bool { return s.MaxConns > 0 && len(s.conns) >= s.MaxConns && s.state <= state }
+	full := func() bool { return s.MaxConns > 0 && s.conns.n >= s.MaxConns && s.state <= state }
 	if full() {
 		s.stats.pauses.Add(1)
 	}

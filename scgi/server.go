@@ -85,9 +85,12 @@ type Server struct {
 	done      chan struct{} // closed when nothing runs any more
 	cause     error         // what Err says once done is closed
 	listeners map[*listener]struct{}
-	conns     map[*conn]struct{}
+	conns     connList
 	room      sync.Cond // signalled when a connection ends or the state changes
 	waiting   []*waiter // Shutdowns
+
+	idle        *worker
+	idleWorkers int
 
 	stats        counters
 	bigHeaderLog sync.Once
@@ -127,7 +130,7 @@ type Stats struct {
 // Stats returns the server's counts.
 func (s *Server) Stats() Stats {
 	s.mu.Lock()
-	open := len(s.conns)
+	open := s.conns.n
 	s.mu.Unlock()
 	return Stats{
 		Open:      open,

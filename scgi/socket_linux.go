@@ -32,7 +32,7 @@ type socket struct {
 	writeBy time.Time
 }
 
-var _ net.Conn = (*socket)(nil)
+var _ quickConn = (*socket)(nil)
 
 // Read implements net.Conn.
 func (s *socket) Read(p []byte) (int, error) {
@@ -55,6 +55,17 @@ func (s *socket) Write(p []byte) (int, error) {
 		n += rest
 	}
 	return n, s.fault("write", err)
+}
+
+// sendNow implements quickConn.
+func (s *socket) sendNow(p []byte) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fd < 0 || s.waiting() != nil {
+		return 0
+	}
+	n, _ := send(s.fd, p) // a Write will say what is wrong
+	return n
 }
 
 // waiting is what goes on where a socket would have to wait.
@@ -225,10 +236,11 @@ func (s *socket) giveAway() (net.Conn, error) {
 
 // fault makes of an error one of those that package net gives.
 func (s *socket) fault(op string, err error) error {
+	if err == nil || err == io.EOF {
+		return err // the usual cases, and no allocation
+	}
 	var errno syscall.Errno
 	switch {
-	case err == nil || err == io.EOF:
-		return err
 	case errors.Is(err, os.ErrClosed):
 		err = net.ErrClosed
 	case errors.Is(err, os.ErrDeadlineExceeded):
