@@ -1,6 +1,7 @@
 package scgi
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"net"
@@ -18,6 +19,9 @@ type listener struct {
 	srv          *Server
 	base         context.Context
 
+	inline inline
+	over   chan error // how accepting ended, where several goroutines take turns
+
 	closing  sync.Once
 	closeErr error
 }
@@ -34,6 +38,7 @@ type inherited interface{ Inherited() bool }
 type quickConn interface {
 	net.Conn
 	sendNow(p []byte) int        // sends without waiting, and returns how much
+	setHasty(bool)               // makes reads fail with errWouldWait instead of waiting
 	giveAway() (net.Conn, error) // makes one of package net's of it, for a hijacker
 }
 
@@ -65,13 +70,27 @@ func (ln *listener) serve() error {
 // acceptAll returns ErrServerClosed as soon as the server leaves its serving
 // state, and else the error that no patience mends.
 func (ln *listener) acceptAll() error {
+	if _, ok := ln.queue.(quickListener); !ok {
+		return ln.acceptEach()
+	}
+	// Not in the goroutine of Serve's caller, which a handler might end.
+	ln.over = make(chan error, 1)
+	ln.inline.penalty = minPenalty
+	go ln.lead()
+	return <-ln.over
+}
+
+// acceptEach accepts one after the other.
+func (ln *listener) acceptEach() error {
 	var pause time.Duration
 	for ln.srv.hasRoom(stateServing) {
 		rwc, err := ln.queue.Accept()
 		switch {
 		case err == nil:
 			pause = 0
-			ln.start(rwc)
+			if !ln.start(rwc) {
+				return errReplaced
+			}
 		case ln.srv.isDraining():
 			return ErrServerClosed
 		case !passing(err):
@@ -128,8 +147,11 @@ func (ln *listener) empty() {
 		if err != nil && !passing(err) {
 			return
 		}
-		if err == nil {
-			ln.start(rwc)
+		if err != nil {
+			continue
+		}
+		if c := ln.admit(rwc); c != nil {
+			ln.srv.dispatch(c)
 		}
 	}
 }
@@ -150,18 +172,33 @@ func (ln *listener) close() error {
 	return ln.closeErr
 }
 
-// start begins to serve a connection.
-func (ln *listener) start(rwc net.Conn) {
-	c := &conn{srv: ln.srv, rwc: rwc}
+// start begins to serve a connection. It reports false when another goroutine
+// accepts now.
+func (ln *listener) start(rwc net.Conn) bool {
+	c := ln.admit(rwc)
+	if c == nil {
+		return true
+	}
+	if q, ok := ln.queue.(quickListener); ok {
+		return ln.startQuick(q, c)
+	}
+	ln.srv.dispatch(c)
+	return true
+}
+
+// admit makes a connection one of the server's; nil when it takes none any more.
+func (ln *listener) admit(rwc net.Conn) *conn {
+	c := &conn{srv: ln.srv, rwc: rwc, began: time.Now()}
 	c.ctx.c, c.ctx.Context = c, ln.base
-	idle, ok := ln.srv.track(c)
-	if !ok {
+	if !ln.srv.track(c) {
 		_ = rwc.Close() // the server breaks all connections
-		return
+		return nil
 	}
 	ln.srv.stats.accepted.Add(1)
 	c.setState(http.StateNew)
-	ln.srv.dispatch(c, idle)
+	c.br = readers.Get().(*bufio.Reader)
+	c.br.Reset(rwc)
+	return c
 }
 
 // hasRoom waits until another connection may be accepted, and reports whether
@@ -177,6 +214,13 @@ func (s *Server) hasRoom(state serverState) bool {
 		s.room.Wait()
 	}
 	return s.state <= state
+}
+
+// hasRoomNow is hasRoom(stateServing) without the waiting.
+func (s *Server) hasRoomNow() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state <= stateServing && (s.MaxConns <= 0 || s.conns.n < s.MaxConns)
 }
 
 func (s *Server) isDraining() bool {

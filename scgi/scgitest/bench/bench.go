@@ -104,7 +104,7 @@ func (b *bench) compare(s setup) error {
 		}
 	}()
 	for i, c := range contenders {
-		if !strings.Contains(c.name, b.servers) && c.name != floorName {
+		if !strings.Contains(c.name+",", b.servers) && c.name != floorName {
 			continue
 		}
 		address := "unix:" + filepath.Join(b.folder, fmt.Sprint(s.window, len(s.server), i))
