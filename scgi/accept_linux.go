@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// rawListener accepts from a listener's descriptor without what net's Accept
+// quickListener accepts from a listener's descriptor without what net's Accept
 // adds, and gives sockets. It has a copy of the descriptor, because net does not
 // let others wait on its own.
-type rawListener struct {
+type quickListener struct {
 	net.Listener // the one that was given, for its address and its end
 	raw          syscall.RawConn
 	file         *os.File
@@ -47,7 +47,7 @@ func quick(l net.Listener) net.Listener {
 		_ = file.Close() // only a copy
 		return l
 	}
-	q := &rawListener{Listener: l, raw: raw, file: file, unix: unix}
+	q := &quickListener{Listener: l, raw: raw, file: file, unix: unix}
 	q.accepting = q.accept4
 	return q
 }
@@ -81,10 +81,8 @@ func inheritTCP(file *os.File) error {
 	return errors.Join(err, failed)
 }
 
-var _ quickListener = (*rawListener)(nil)
-
 // Accept implements net.Listener.
-func (q *rawListener) Accept() (net.Conn, error) {
+func (q *quickListener) Accept() (net.Conn, error) {
 	if err := q.raw.Read(q.accepting); err != nil {
 		return nil, err
 	}
@@ -95,7 +93,7 @@ func (q *rawListener) Accept() (net.Conn, error) {
 }
 
 // accept4 reports false where there is nothing to accept, and the poller waits.
-func (q *rawListener) accept4(listener uintptr) bool {
+func (q *quickListener) accept4(listener uintptr) bool {
 	for {
 		fd, _, errno := syscall.RawSyscall6(syscall.SYS_ACCEPT4, listener, 0, 0, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0, 0)
 		switch errno {
@@ -109,21 +107,11 @@ func (q *rawListener) accept4(listener uintptr) bool {
 	}
 }
 
-// acceptNow implements quickListener.
-func (q *rawListener) acceptNow() (net.Conn, bool) {
-	accepted := false
-	err := q.raw.Control(func(listener uintptr) { accepted = q.accept4(listener) })
-	if err != nil || !accepted || q.errno != 0 {
-		return nil, false // Accept will say what is wrong
-	}
-	return &socket{fd: q.fd, unix: q.unix}, true
-}
-
 // SetDeadline ends a wait in Accept.
-func (q *rawListener) SetDeadline(by time.Time) error { return q.file.SetReadDeadline(by) }
+func (q *quickListener) SetDeadline(by time.Time) error { return q.file.SetReadDeadline(by) }
 
 // SyscallConn implements syscall.Conn.
-func (q *rawListener) SyscallConn() (syscall.RawConn, error) { return q.raw, nil }
+func (q *quickListener) SyscallConn() (syscall.RawConn, error) { return q.raw, nil }
 
 // Close implements net.Listener.
-func (q *rawListener) Close() error { return errors.Join(q.file.Close(), q.Listener.Close()) }
+func (q *quickListener) Close() error { return errors.Join(q.file.Close(), q.Listener.Close()) }

@@ -29,7 +29,6 @@ type conn struct {
 	resp response
 	url  url.URL // the request's
 
-	began    time.Time // when it was accepted
 	ended    bool // the context; owned by serve's goroutine, as closed
 	closed   bool
 	headerBy time.Time // the header's deadline; guarded by srv.mu, as what follows
@@ -52,6 +51,8 @@ var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10)
 func (c *conn) serve() {
 	defer c.srv.forget(c)
 	defer c.settle()
+	c.br = readers.Get().(*bufio.Reader)
+	c.br.Reset(c.rwc)
 	if c.srv.ConnContext != nil {
 		c.ctx.Context = c.srv.ConnContext(c.ctx.Context, c.rwc)
 	}

@@ -44,10 +44,7 @@ func earlier(a, b time.Time) time.Time {
 
 // startHeader gives a new connection the time to send its header.
 func (c *conn) startHeader(timeout time.Duration) {
-	if timeout == 0 {
-		return
-	}
-	c.headerBy = c.began.Add(timeout)
+	c.headerBy = after(timeout)
 	_ = c.rwc.SetReadDeadline(c.headerBy) // an error shows at the next read
 }
 

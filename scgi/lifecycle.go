@@ -260,19 +260,19 @@ func (s *Server) unregister(ln *listener, err error) {
 }
 
 // track adds a connection and gives it the time for its header, unless the
-// server breaks connections already.
-func (s *Server) track(c *conn) bool {
+// server breaks connections already. It returns a worker for it if one is idle.
+func (s *Server) track(c *conn) (idle *worker, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state == stateClosed {
-		return false
+		return nil, false
 	}
 	s.conns.add(c)
 	c.startHeader(timeoutOr(s.ReadHeaderTimeout, defaultReadHeaderTimeout))
 	if s.state == stateDraining && s.DrainHeaderTimeout >= 0 {
 		c.hurryHeader(timeoutOr(s.DrainHeaderTimeout, defaultDrainHeaderTimeout))
 	}
-	return true
+	return s.takeIdle(), true
 }
 
 // forget removes a connection that has ended or was given away.

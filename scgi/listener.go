@@ -1,7 +1,6 @@
 package scgi
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"net"
@@ -19,9 +18,6 @@ type listener struct {
 	srv          *Server
 	base         context.Context
 
-	inline inline
-	over   chan error // how accepting ended, where several goroutines take turns
-
 	closing  sync.Once
 	closeErr error
 }
@@ -38,7 +34,6 @@ type inherited interface{ Inherited() bool }
 type quickConn interface {
 	net.Conn
 	sendNow(p []byte) int        // sends without waiting, and returns how much
-	setHasty(bool)               // makes reads fail with errWouldWait instead of waiting
 	giveAway() (net.Conn, error) // makes one of package net's of it, for a hijacker
 }
 
@@ -70,27 +65,13 @@ func (ln *listener) serve() error {
 // acceptAll returns ErrServerClosed as soon as the server leaves its serving
 // state, and else the error that no patience mends.
 func (ln *listener) acceptAll() error {
-	if _, ok := ln.queue.(quickListener); !ok {
-		return ln.acceptEach()
-	}
-	// Not in the goroutine of Serve's caller, which a handler might end.
-	ln.over = make(chan error, 1)
-	ln.inline.penalty = minPenalty
-	go ln.lead()
-	return <-ln.over
-}
-
-// acceptEach accepts one after the other.
-func (ln *listener) acceptEach() error {
 	var pause time.Duration
 	for ln.srv.hasRoom(stateServing) {
 		rwc, err := ln.queue.Accept()
 		switch {
 		case err == nil:
 			pause = 0
-			if !ln.start(rwc) {
-				return errReplaced
-			}
+			ln.start(rwc)
 		case ln.srv.isDraining():
 			return ErrServerClosed
 		case !passing(err):
@@ -147,11 +128,8 @@ func (ln *listener) empty() {
 		if err != nil && !passing(err) {
 			return
 		}
-		if err != nil {
-			continue
-		}
-		if c := ln.admit(rwc); c != nil {
-			ln.srv.dispatch(c)
+		if err == nil {
+			ln.start(rwc)
 		}
 	}
 }
@@ -172,33 +150,18 @@ func (ln *listener) close() error {
 	return ln.closeErr
 }
 
-// start begins to serve a connection. It reports false when another goroutine
-// accepts now.
-func (ln *listener) start(rwc net.Conn) bool {
-	c := ln.admit(rwc)
-	if c == nil {
-		return true
-	}
-	if q, ok := ln.queue.(quickListener); ok {
-		return ln.startQuick(q, c)
-	}
-	ln.srv.dispatch(c)
-	return true
-}
-
-// admit makes a connection one of the server's; nil when it takes none any more.
-func (ln *listener) admit(rwc net.Conn) *conn {
-	c := &conn{srv: ln.srv, rwc: rwc, began: time.Now()}
+// start begins to serve a connection.
+func (ln *listener) start(rwc net.Conn) {
+	c := &conn{srv: ln.srv, rwc: rwc}
 	c.ctx.c, c.ctx.Context = c, ln.base
-	if !ln.srv.track(c) {
+	idle, ok := ln.srv.track(c)
+	if !ok {
 		_ = rwc.Close() // the server breaks all connections
-		return nil
+		return
 	}
 	ln.srv.stats.accepted.Add(1)
 	c.setState(http.StateNew)
-	c.br = readers.Get().(*bufio.Reader)
-	c.br.Reset(rwc)
-	return c
+	ln.srv.dispatch(c, idle)
 }
 
 // hasRoom waits until another connection may be accepted, and reports whether
@@ -214,13 +177,6 @@ func (s *Server) hasRoom(state serverState) bool {
 		s.room.Wait()
 	}
 	return s.state <= state
-}
-
-// hasRoomNow is hasRoom(stateServing) without the waiting.
-func (s *Server) hasRoomNow() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state <= stateServing && (s.MaxConns <= 0 || s.conns.n < s.MaxConns)
 }
 
 func (s *Server) isDraining() bool {

@@ -22,8 +22,7 @@ import (
 // its users itself. So it may be closed from any goroutine, and nobody meets
 // another connection under a number that was given anew.
 type socket struct {
-	unix  bool
-	hasty bool // of the goroutine that has accepted it
+	unix bool
 
 	mu      sync.Mutex // guards what follows, and is held in calls that do not wait
 	fd      int        // -1 once it is closed or given away
@@ -39,8 +38,6 @@ var _ quickConn = (*socket)(nil)
 func (s *socket) Read(p []byte) (int, error) {
 	n, waits, err := s.try(p, &s.readBy, receive)
 	switch {
-	case err == errWouldWait:
-		return 0, err
 	case waits != nil:
 		n, err = waits.Read(p)
 	case err == nil && n == 0 && len(p) > 0:
@@ -59,9 +56,6 @@ func (s *socket) Write(p []byte) (int, error) {
 	}
 	return n, s.fault("write", err)
 }
-
-// setHasty implements quickConn.
-func (s *socket) setHasty(hasty bool) { s.hasty = hasty }
 
 // sendNow implements quickConn.
 func (s *socket) sendNow(p []byte) int {
@@ -97,8 +91,6 @@ func (s *socket) try(p []byte, by *time.Time, call func(fd int, p []byte) (int, 
 	}
 	n, errno := call(s.fd, p)
 	switch {
-	case errno == syscall.EAGAIN && s.hasty:
-		return 0, nil, errWouldWait
 	case errno == syscall.EAGAIN, errno == 0 && n < len(p) && by == &s.writeBy:
 		w, err := s.promote()
 		return n, w, err

@@ -12,11 +12,9 @@ type worker struct {
 // maxIdleWorkers bounds those that wait, and what their stacks take: some 1 MB.
 const maxIdleWorkers = 128
 
-// dispatch lets a connection be served by an idle worker, or a new one.
-func (s *Server) dispatch(c *conn) {
-	s.mu.Lock()
-	w := s.takeIdle()
-	s.mu.Unlock()
+// dispatch lets a connection that is tracked be served, by an idle worker if
+// track has found one.
+func (s *Server) dispatch(c *conn, w *worker) {
 	if w != nil {
 		w.work <- c // never waits: w is idle
 		return
