@@ -52,11 +52,19 @@ func quick(l net.Listener) net.Listener {
 	return q
 }
 
+// direct is what a listener may implement around one of package net: it returns
+// that if Accept does nothing else to its connections, and nil otherwise. It is
+// given the listener that is served, which is another one if somebody has put one
+// around it by embedding.
+type direct interface {
+	Direct(served net.Listener) net.Listener
+}
+
 // plain finds the listener of package net whose connections need nothing done
 // to them; nil when there is none.
 func plain(l net.Listener) net.Listener {
-	if wrapper, ok := l.(interface{ Plain() net.Listener }); ok {
-		return wrapper.Plain()
+	if around, ok := l.(direct); ok {
+		return around.Direct(l)
 	}
 	return l
 }

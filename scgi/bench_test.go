@@ -85,12 +85,13 @@ func BenchmarkServe(b *testing.B) {
 		b.Run(network, func(b *testing.B) {
 			raw := scgitest.Netstring(nginxBlock, nginxBody)
 			var bodies atomic.Int64
-			s := &scgitest.Server{Network: network, Config: &scgi.Server{Logger: slog.New(slog.DiscardHandler),
+			s := &scgitest.Server{Config: &scgi.Server{Logger: slog.New(slog.DiscardHandler),
 				Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					n, _ := io.Copy(io.Discard, r.Body) // counted below
 					bodies.Add(n)
 					_, _ = io.WriteString(w, "OK")
 				})}}
+			s.Network = onNetwork(network, s.Config)
 			s.Start()
 			defer s.Close()
 			b.ReportAllocs()

@@ -45,6 +45,9 @@ func TestDisconnectEnds(t *testing.T) {
 		{"unix", "close", false}, {"unix", "close", true},
 		{"tcp", "close", false}, {"tcp", "half-close", false},
 		{"tcp", "reset", false}, {"tcp", "reset", true},
+		{"unix" + portably, "close", false}, {"unix" + portably, "close", true},
+		{"tcp" + portably, "close", false}, {"tcp" + portably, "half-close", false},
+		{"tcp" + portably, "reset", false}, {"tcp" + portably, "reset", true},
 	} {
 		name := row.network + ", " + row.way
 		if row.allowHalfClose {
@@ -83,7 +86,10 @@ func TestDisconnectDoesNotEnd(t *testing.T) {
 	for _, row := range []struct {
 		network        string
 		allowHalfClose bool
-	}{{"unix", false}, {"unix", true}, {"tcp", true}} {
+	}{
+		{"unix", false}, {"unix", true}, {"tcp", true},
+		{"unix" + portably, false}, {"unix" + portably, true}, {"tcp" + portably, true},
+	} {
 		t.Run(row.network, func(t *testing.T) {
 			watched := make(chan struct{}, 2)
 			otherEnded := make(chan struct{})

@@ -9,6 +9,15 @@ import (
 // What the tests look at from inside.
 var ParseBlock = parseBlock
 
+// Portable keeps a server to the way of accepting that is not Linux's own.
+func Portable(s *Server) { s.portable = true }
+
+// Draining is closed when a server has begun to stop.
+func Draining(s *Server) <-chan struct{} {
+	_ = s.Serving() // makes the channels
+	return s.draining
+}
+
 // NewRequest makes a request with a URL of its own.
 func NewRequest(ctx context.Context, vars Vars) (*http.Request, error) {
 	return newRequest(ctx, vars, new(url.URL))

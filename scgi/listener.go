@@ -40,14 +40,11 @@ type quickConn interface {
 // quicken finds a quicker way to accept from l, where there is one. Who asks for
 // connections by a hook gets those of package net, to do with as usual.
 func (s *Server) quicken(l net.Listener) net.Listener {
-	if s.ConnContext != nil || s.ConnState != nil || portableOnly {
+	if s.ConnContext != nil || s.ConnState != nil || s.portable {
 		return l
 	}
 	return quick(l)
 }
-
-// portableOnly turns the quicker way off, in tests.
-var portableOnly bool
 
 // serve accepts until the server stops or accepting fails for good.
 func (ln *listener) serve() error {

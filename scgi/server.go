@@ -93,6 +93,7 @@ type Server struct {
 	idleWorkers int
 
 	stats        counters
+	portable     bool // keep to what package net does; set by tests
 	bigHeaderLog sync.Once
 }
 

@@ -26,8 +26,21 @@ import (
 
 // This file sends bytes over real sockets, as they come and byte by byte.
 
-// networks are what a front end may connect by.
-var networks = []string{"unix", "tcp"}
+// networks are what a front end may connect by, each with both ways of accepting:
+// Linux's own, and that of package net alone.
+var networks = []string{"unix", "tcp", "unix" + portably, "tcp" + portably}
+
+const portably = ", portable"
+
+// onNetwork lets srv accept in the way that a name of networks asks for, and
+// returns the network as package net calls it.
+func onNetwork(name string, srv *scgi.Server) string {
+	network, portable := strings.CutSuffix(name, portably)
+	if portable {
+		scgi.Portable(srv)
+	}
+	return network
+}
 
 // startOn starts a server on that network.
 func startOn(t testing.TB, network string, srv *scgi.Server) *scgitest.Server {
@@ -35,7 +48,7 @@ func startOn(t testing.TB, network string, srv *scgi.Server) *scgitest.Server {
 	if srv.Logger == nil {
 		srv.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &scgitest.Server{Config: srv, Network: network}
+	s := &scgitest.Server{Config: srv, Network: onNetwork(network, srv)}
 	s.Start()
 	t.Cleanup(s.Close)
 	return s
