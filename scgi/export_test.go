@@ -2,6 +2,7 @@ package scgi
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/url"
 )
@@ -17,6 +18,9 @@ func Draining(s *Server) <-chan struct{} {
 	_ = s.Serving() // makes the channels
 	return s.draining
 }
+
+// ConnOf is the connection of a request.
+func ConnOf(r *http.Request) net.Conn { return connOf(r.Context()).rwc }
 
 // NewRequest makes a request with a URL of its own.
 func NewRequest(ctx context.Context, vars Vars) (*http.Request, error) {

@@ -212,9 +212,7 @@ func (l heirloom) Direct(net.Listener) net.Listener { return l.socket }
 
 // The queue of an inherited listener is left to whoever inherits it next.
 func TestShutdownLeavesInheritedQueue(t *testing.T) {
-	for _, network := range []string{"unix", "unix" + portably} {
-		t.Run(network, func(t *testing.T) { testInherited(t, network) })
-	}
+	onBothWays(t, "unix", testInherited)
 }
 
 func testInherited(t *testing.T, network string) {
@@ -362,11 +360,7 @@ func TestDescriptors(t *testing.T) {
 
 // Once Shutdown has returned, the address is free.
 func TestServersOnOnePort(t *testing.T) {
-	for _, network := range networks[1:] {
-		if strings.HasPrefix(network, "tcp") {
-			t.Run(network, func(t *testing.T) { testServersOnOnePort(t, network) })
-		}
-	}
+	onBothWays(t, "tcp", testServersOnOnePort)
 }
 
 func testServersOnOnePort(t *testing.T, network string) {

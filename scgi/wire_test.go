@@ -42,6 +42,13 @@ func onNetwork(name string, srv *scgi.Server) string {
 	return network
 }
 
+// onBothWays runs a test with both ways of accepting.
+func onBothWays(t *testing.T, network string, test func(*testing.T, string)) {
+	for _, name := range []string{network, network + portably} {
+		t.Run(name, func(t *testing.T) { test(t, name) })
+	}
+}
+
 // startOn starts a server on that network.
 func startOn(t testing.TB, network string, srv *scgi.Server) *scgitest.Server {
 	t.Helper()
@@ -286,10 +293,12 @@ func TestWire(t *testing.T) {
 }
 
 // Every bad request through a server: 400, 431, or no answer at all.
-func TestCorpusBadServed(t *testing.T) {
+func TestCorpusBadServed(t *testing.T) { onBothWays(t, "unix", testCorpusBadServed) }
+
+func testCorpusBadServed(t *testing.T, network string) {
 	files := corpus(t, "bad")
 	wanted := answersInREADME(t)
-	s := startOn(t, "unix", &scgi.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, err := io.ReadAll(r.Body)
 		assert.ErrorIs(t, err, io.ErrUnexpectedEOF, "no other reaches an application")
 		panic(http.ErrAbortHandler)
@@ -323,8 +332,10 @@ func answersInREADME(t *testing.T) map[string]string {
 }
 
 // Every good one, too, and the body is whole.
-func TestCorpusGoodServed(t *testing.T) {
-	s := startOn(t, "unix", &scgi.Server{Handler: http.HandlerFunc(describe)})
+func TestCorpusGoodServed(t *testing.T) { onBothWays(t, "unix", testCorpusGoodServed) }
+
+func testCorpusGoodServed(t *testing.T, network string) {
+	s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(describe)})
 	for name, raw := range corpus(t, "good") {
 		for _, chunks := range [][][]byte{{raw}, scgitest.Split(raw, max(1, len(raw)/1000))} {
 			answer, err := converse(t, s, chunks, false)
@@ -337,7 +348,9 @@ func TestCorpusGoodServed(t *testing.T) {
 }
 
 // The commonest mistakes in a front end's configuration are named in the log.
-func TestWireLog(t *testing.T) {
+func TestWireLog(t *testing.T) { onBothWays(t, "unix", testWireLog) }
+
+func testWireLog(t *testing.T, network string) {
 	for raw, parts := range map[string][]string{
 		"GET / HTTP/1.1\r\n\r\n": {"WARN", "malformed", "HTTP", "proxy_pass"},
 		"\x01\x01\x00":           {"WARN", "malformed", "FastCGI", "fastcgi_pass"},
@@ -348,7 +361,7 @@ func TestWireLog(t *testing.T) {
 		"": {"DEBUG", "without a request"},
 	} {
 		log := newRecorder()
-		s := startOn(t, "unix", &scgi.Server{Logger: log.logger(), Handler: http.HandlerFunc(describe)})
+		s := startOn(t, network, &scgi.Server{Logger: log.logger(), Handler: http.HandlerFunc(describe)})
 		_, err := converse(t, s, [][]byte{[]byte(raw)}, true)
 		require.NoError(t, err)
 		s.Close()
