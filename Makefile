@@ -12,7 +12,8 @@ run: build ## serve on embedded defaults: data/, a unix socket, http://127.0.0.1
 test: tools ## run all tests with the race detector, the real front ends, and each fuzz target for 3 s
 	CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -timeout 5m ./...
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=3s
-bench:   ## run the benchmarks (BENCHTIME=1s each)
+bench:   ## measure what a request costs, beside the floor and the rivals; run the benchmarks (BENCHTIME=1s each)
+	go run ./scgi/scgitest/bench -out testdata/bench $(BENCHFLAGS)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 fuzz:    ## run each fuzz target in turn (FUZZTIME=1m each)
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \

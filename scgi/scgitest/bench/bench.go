@@ -26,11 +26,13 @@ type bench struct {
 
 // sample is one round of one server.
 type sample struct {
-	cost    float64 // microseconds of the server's CPU for a request
-	rate    float64 // requests a second
-	busy    float64 // processors that the server used
-	load    float64 // and the load
-	p50, ms float64
+	requests float64
+	cost     float64 // microseconds of the server's CPU for a request
+	front    float64 // and of the front end's
+	rate     float64 // requests a second
+	busy     float64 // processors that the server used
+	load     float64 // and the load
+	p99      float64 // milliseconds
 }
 
 func (b *bench) run() (err error) {
@@ -45,6 +47,10 @@ func (b *bench) run() (err error) {
 		run  func() error
 	}{
 		{"requests", b.requests},
+		{"calls", b.calls},
+		{"growth", b.growth},
+		{"nginx", b.nginx},
+		{"durable", b.durable},
 	} {
 		if b.only != "" && b.only != table.name {
 			continue
@@ -53,7 +59,10 @@ func (b *bench) run() (err error) {
 			return err
 		}
 	}
-	return nil
+	if b.out == "" {
+		return nil
+	}
+	return b.report.write(b.out)
 }
 
 // setup is where servers and load run, and how many requests are open at once.
@@ -78,6 +87,12 @@ func setups() []setup {
 	}
 }
 
+// allCores is servers and load together.
+func allCores(window int) setup {
+	all := allowedCPUs()
+	return setup{fmt.Sprintf("all on %d cores, %d connections", len(all), window), all, all, window}
+}
+
 // requests measures all contenders in all setups.
 func (b *bench) requests() error {
 	for _, s := range setups() {
@@ -92,6 +107,7 @@ func (b *bench) requests() error {
 type running struct {
 	contender
 	process *process
+	front   *process // nil for none
 	address string
 	samples []sample
 }
@@ -109,15 +125,23 @@ func (b *bench) compare(s setup) error {
 		}
 		address := "unix:" + filepath.Join(b.folder, fmt.Sprint(s.window, len(s.server), i))
 		p, err := c.start(b, s.server, address)
-		if errors.Is(err, errMissing) {
-			fmt.Printf("%s: %v\n", c.name, err)
-			continue
-		}
-		if err != nil {
+		if err := missing(c.name, err); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		if p == nil {
+			continue
 		}
 		up = append(up, &running{contender: c, process: p, address: address})
 	}
+	if err := b.interleave(s, up); err != nil {
+		return err
+	}
+	b.report.add(costTable(s, up))
+	return nil
+}
+
+// interleave measures all, round by round.
+func (b *bench) interleave(s setup, up []*running) error {
 	for round := range b.rounds {
 		for i := range up {
 			r := up[(i+round)%len(up)] // nobody is always behind the same one
@@ -128,21 +152,30 @@ func (b *bench) compare(s setup) error {
 			r.samples = append(r.samples, one)
 		}
 	}
-	t := costTable(s, up)
-	b.report.costs = append(b.report.costs, t)
-	t.print(os.Stdout)
 	return nil
 }
+
+// missing says that something is not measured; any other error stays one.
+func missing(what string, err error) error {
+	if errors.Is(err, errMissing) {
+		fmt.Printf("\n%s: %v\n", what, err)
+		return nil
+	}
+	return err
+}
+
+// loadEnvironment keeps Go's scheduler from interrupting the load's calls.
+var loadEnvironment = []string{"GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1"}
 
 // measure runs the load once.
 func (b *bench) measure(s setup, r *running) (sample, error) {
 	l := load{Address: r.address, Request: r.request, Window: s.window, Keep: r.keep, Time: b.time}
-	p, err := start(s.load, []string{"GOMAXPROCS=1"}, "/proc/self/exe", "load")
+	p, err := start(s.load, loadEnvironment, "/proc/self/exe", "load")
 	if err != nil {
 		return sample{}, err
 	}
 	defer p.stop()
-	before := r.process.cpu()
+	before, frontBefore := r.process.cpu(), r.front.cpu()
 	if err := json.NewEncoder(p.in).Encode(l); err != nil {
 		return sample{}, err
 	}
@@ -150,10 +183,10 @@ func (b *bench) measure(s setup, r *running) (sample, error) {
 	if err := json.NewDecoder(p.out).Decode(&got); err != nil {
 		return sample{}, fmt.Errorf("the load failed: %w", err)
 	}
-	used := r.process.cpu() - before
+	used, frontUsed := r.process.cpu()-before, r.front.cpu()-frontBefore
 	n := float64(got.Requests)
-	return sample{cost: used / n * 1e6, rate: n / got.Seconds, busy: used / got.Seconds, load: got.CPU / got.Seconds,
-		p50: got.P50, ms: got.P99}, nil
+	return sample{requests: n, cost: used / n * 1e6, rate: n / got.Seconds, busy: used / got.Seconds, load: got.CPU / got.Seconds,
+		front: frontUsed / n * 1e6, p99: got.P99}, nil
 }
 
 // column is one number of all samples, sorted.

@@ -116,7 +116,7 @@ func (l *load) try(s *slot) error {
 	if err := l.ask(s); err != nil {
 		return err
 	}
-	patience := syscall.NsecToTimeval(int64(time.Second))
+	patience := syscall.NsecToTimeval(int64(300 * time.Millisecond))
 	if err := syscall.SetsockoptTimeval(s.fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &patience); err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (l *load) try(s *slot) error {
 		var n int
 		n, errno = l.receive(s.fd, l.buf[l.length:])
 		l.length += n
-		if errno != syscall.EINTR && n == 0 {
+		if n == 0 {
 			break
 		}
 	}
@@ -174,7 +174,7 @@ func (l *load) take(s *slot) error {
 			return fmt.Errorf("receiving from %s: %w", l.Address, errno)
 		case l.Keep && got == l.length:
 			return nil
-		case l.Keep && (n == 0 || got > l.length), n == 0 && got != l.length && l.varying == nil:
+		case l.Keep && (n == 0 || got > l.length), n == 0 && got != l.length:
 			return fmt.Errorf("%s answered %d bytes, and %d at first", l.Address, got, l.length)
 		case n == 0:
 			_, _, _ = syscall.RawSyscall(syscall.SYS_CLOSE, uintptr(s.fd), 0, 0)

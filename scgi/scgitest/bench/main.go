@@ -44,9 +44,9 @@ func run(args []string) error {
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	var b bench
-	flags.IntVar(&b.rounds, "rounds", 7, "how often each is measured")
-	flags.DurationVar(&b.time, "time", time.Second, "for how long each time")
-	flags.StringVar(&b.only, "only", "", "measure this table alone: requests, growth, nginx, durable")
+	flags.IntVar(&b.rounds, "rounds", 5, "how often each is measured")
+	flags.DurationVar(&b.time, "time", 500*time.Millisecond, "for how long each time")
+	flags.StringVar(&b.only, "only", "", "measure this table alone: requests, calls, growth, nginx, durable")
 	flags.StringVar(&b.servers, "servers", "", "only servers whose name contains this")
 	flags.StringVar(&b.out, "out", "", "a folder for the tables and the plot")
 	if err := flags.Parse(args); err != nil {

@@ -78,6 +78,9 @@ func (p *process) listens(address string) error {
 	return errors.New(p.cmd.Path + " does not listen on " + address)
 }
 
+// pause lets it go on.
+func (p *process) pause() { time.Sleep(100 * time.Millisecond) }
+
 func (p *process) stop() {
 	_ = p.in.Close()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
@@ -88,6 +91,9 @@ func (p *process) stop() {
 
 // cpu is the seconds that it and its children have used.
 func (p *process) cpu() (sum float64) {
+	if p == nil {
+		return 0
+	}
 	sum = cpuOf(p.cmd.Process.Pid)
 	for _, pid := range children(p.cmd.Process.Pid) {
 		sum += cpuOf(pid)

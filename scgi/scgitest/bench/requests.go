@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/http"
-	"net/http/httputil"
 	"strings"
 
 	"github.com/windsock-scgi/windsock/scgi/scgitest"
@@ -46,14 +45,12 @@ func httpRequest(keep bool) []byte {
 			}
 		}
 	}
-	if !keep {
-		r.Header.Set("Connection", "close")
-	}
-	raw, err := httputil.DumpRequest(r, true)
-	if err != nil {
+	r.Close = !keep
+	var raw bytes.Buffer
+	if err := r.Write(&raw); err != nil {
 		panic(err)
 	}
-	return raw
+	return raw.Bytes()
 }
 
 // fcgiRequest is the same by FastCGI 1.0.
@@ -91,8 +88,8 @@ func fcgiRequest(keep bool) []byte {
 
 // message is a message for POST /message, each one another.
 func message() string {
-	text := `{"callsign":"BENCH","type":"LISTENER_TELEM","time_created":1301774389,"time_uploaded":1301774390,` +
-		`"data":{"time":"10:11:12","latitude":52.1,"longitude":0.1,"altitude":30,"name":"` + varyingMark + `"}}`
+	text := `{"callsign":"BENCH","type":"LISTENER_INFO","time_created":1301774389,"time_uploaded":1301774390,` +
+		`"data":{"name":"` + varyingMark + `"}}`
 	return text + strings.Repeat(" ", max(0, 260-len(text)))
 }
 

@@ -15,6 +15,7 @@ import (
 	"runtime/pprof"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/windsock-scgi/windsock/scgi"
 )
@@ -50,7 +51,7 @@ func serve(kind, address string) error {
 		return err
 	}
 	fmt.Println("ready")
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	go serveOn(kind, l)
 	<-ctx.Done()
@@ -75,8 +76,8 @@ func serveOn(kind string, l net.Listener) {
 }
 
 func newSCGI(h http.Handler) *scgi.Server {
-	// Idle connections are to stay.
-	return &scgi.Server{Handler: h, ReadHeaderTimeout: -1, Logger: slog.New(slog.DiscardHandler)}
+	// Idle connections are to stay, with the deadline that others have.
+	return &scgi.Server{Handler: h, ReadHeaderTimeout: time.Hour, Logger: slog.New(slog.DiscardHandler)}
 }
 
 // servePlain is what Go's net costs by itself: it reads once and looks at nothing.

@@ -3,11 +3,15 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,7 +20,25 @@ import (
 // report is what the run found.
 type report struct {
 	machine string
-	costs   []table
+	tables  []table
+}
+
+// write writes the tables and the plot to a folder.
+func (r *report) write(folder string) error {
+	var text bytes.Buffer
+	fmt.Fprintln(&text, r.machine)
+	for _, t := range r.tables {
+		t.print(&text)
+	}
+	return errors.Join(
+		os.WriteFile(filepath.Join(folder, "results.txt"), text.Bytes(), 0o644),
+		os.WriteFile(filepath.Join(folder, "results.svg"), []byte(plot(r.tables, r.machine)), 0o644))
+}
+
+// add adds a table, and shows it.
+func (r *report) add(t table) {
+	r.tables = append(r.tables, t)
+	t.print(os.Stdout)
 }
 
 // table is one of its tables.
@@ -56,7 +78,7 @@ func costTable(s setup, up []*running) table {
 			fmt.Sprintf("%.0f", median(func(s sample) float64 { return s.rate })),
 			fmt.Sprintf("%.0f%%", 100*median(func(s sample) float64 { return s.busy })),
 			fmt.Sprintf("%.0f%%", 100*median(func(s sample) float64 { return s.load })),
-			fmt.Sprintf("%.2f", median(func(s sample) float64 { return s.ms })),
+			fmt.Sprintf("%.2f", median(func(s sample) float64 { return s.p99 })),
 		})
 	}
 	return t
@@ -65,14 +87,19 @@ func costTable(s setup, up []*running) table {
 // ratio is the median of the ratios within each round: what disturbed one of
 // the two has most likely disturbed the other.
 func ratio(of, to []sample) string {
+	return ratioOf(of, to, func(s sample) float64 { return s.cost })
+}
+
+func ratioOf(of, to []sample, value func(sample) float64) string {
 	if len(to) != len(of) {
 		return "-"
 	}
-	var ratios []sample
+	var ratios []float64
 	for i := range of {
-		ratios = append(ratios, sample{cost: of[i].cost / to[i].cost})
+		ratios = append(ratios, value(of[i])/value(to[i]))
 	}
-	return fmt.Sprintf("%.2f", quantile(column(ratios, func(s sample) float64 { return s.cost }), 0.5))
+	slices.Sort(ratios)
+	return fmt.Sprintf("%.2f", quantile(ratios, 0.5))
 }
 
 func (t table) print(w io.Writer) {
