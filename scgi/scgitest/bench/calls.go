@@ -34,8 +34,12 @@ func (b *bench) calls() error {
 }
 
 func (b *bench) count(s setup, strace, kind string) (float64, error) {
+	self, err := os.Executable() // /proc/self would be strace
+	if err != nil {
+		return 0, err
+	}
 	summary, address := filepath.Join(b.folder, "calls-"+kind), b.in("traced-"+kind)
-	p, err := startReady(s.server, strace, "-c", "-f", "-o", summary, "/proc/self/exe", "serve", kind, address)
+	p, err := startReady(s.server, strace, "-c", "-f", "-o", summary, self, "serve", kind, address)
 	if err != nil {
 		return 0, err
 	}
