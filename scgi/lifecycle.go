@@ -13,6 +13,10 @@ import (
 // they came first), and else the error that ended accepting for good. l is
 // closed when it returns. Connections may outlive it: wait for Done.
 //
+// To end it call Shutdown or Close. Closing l may not do: on Linux connections
+// are accepted from a copy of the descriptor of a *net.UnixListener or
+// *net.TCPListener.
+//
 // Several Serves may run at once on several listeners. When accepting fails on
 // one of them the others go on. When it fails on the last one the server drains
 // as if by Shutdown, and Err gives that error.

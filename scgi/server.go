@@ -17,7 +17,7 @@ var ErrServerClosed = http.ErrServerClosed
 
 // Serve accepts connections on l and answers each through h, with the defaults
 // of a [Server], until accepting fails. It is fcgi.Serve for SCGI; a program
-// that wants to stop in peace uses a Server of its own.
+// that wants to stop it uses a Server of its own.
 func Serve(l net.Listener, h http.Handler) error {
 	return (&Server{Handler: h}).Serve(l)
 }
@@ -69,7 +69,8 @@ type Server struct {
 	// listener descend; nil means context.Background().
 	BaseContext func(net.Listener) context.Context
 
-	// ConnContext may derive a connection's context from it.
+	// ConnContext may derive a connection's context from it. This hook and the
+	// next get connections of package net, which cost more than those without.
 	ConnContext func(context.Context, net.Conn) context.Context
 
 	// ConnState is called when a connection is accepted (StateNew), when its
@@ -89,7 +90,7 @@ type Server struct {
 	room      sync.Cond // signalled when a connection ends or the state changes
 	waiting   []*waiter // Shutdowns
 
-	idle        *worker
+	idle        *worker // the one that was busy last; others follow
 	idleWorkers int
 
 	stats        counters
