@@ -4,8 +4,8 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -206,8 +206,8 @@ func (l *load) connect() (int, error) {
 	return int(fd), nil
 }
 
-// idle opens that many connections, sends half a header on none of them, and
-// holds them until its input ends.
+// idle opens that many connections, sends nothing, and holds them until its input
+// ends.
 func idle(address string, n int) error {
 	l := load{Address: address}
 	var err error
@@ -220,9 +220,8 @@ func idle(address string, n int) error {
 		}
 	}
 	fmt.Println("open")
-	_, err = os.Stdin.Read(make([]byte, 1))
-	if err == nil {
-		err = errors.New("unexpected input")
+	if _, err := os.Stdin.Read(make([]byte, 1)); err != io.EOF {
+		return fmt.Errorf("waiting for the end: %w", err)
 	}
 	return nil
 }
