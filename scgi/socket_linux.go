@@ -8,7 +8,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-	"unsafe"
 )
 
 // socket is a connection as the kernel gives it, without what net.Conn adds to
@@ -77,7 +76,7 @@ type waiting interface {
 
 // try makes a call that does not wait. Where that is not enough it returns how
 // to go on after n bytes.
-func (s *socket) try(p []byte, by *time.Time, call func(fd int, p []byte) (int, syscall.Errno)) (n int, waits waiting, err error) {
+func (s *socket) try(p []byte, by *time.Time, call func(fd int, p []byte) (int, error)) (n int, waits waiting, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w := s.waiting(); w != nil {
@@ -89,15 +88,11 @@ func (s *socket) try(p []byte, by *time.Time, call func(fd int, p []byte) (int, 
 	if !by.IsZero() && !time.Now().Before(*by) {
 		return 0, nil, os.ErrDeadlineExceeded
 	}
-	n, errno := call(s.fd, p)
-	switch {
-	case errno == syscall.EAGAIN, errno == 0 && n < len(p) && by == &s.writeBy:
-		w, err := s.promote()
-		return n, w, err
-	case errno != 0:
-		return 0, nil, errno
+	n, err = call(s.fd, p)
+	if err == syscall.EAGAIN || err == nil && n < len(p) && by == &s.writeBy {
+		waits, err = s.promote()
 	}
-	return n, nil, nil
+	return n, waits, err
 }
 
 // waiting is nil as long as nothing had to wait. The caller holds mu.
@@ -130,10 +125,7 @@ func (s *socket) Close() error {
 	}
 	fd := s.fd
 	s.fd = -1
-	if errno := closeSocket(fd); errno != 0 {
-		return s.fault("close", errno)
-	}
-	return nil
+	return s.fault("close", syscall.Close(fd))
 }
 
 // SetReadDeadline implements net.Conn.
@@ -281,28 +273,17 @@ func zone(id uint32) string {
 	return ""
 }
 
-// The calls are raw: none of them waits, so the scheduler need not know.
+// receive and send are package syscall's, which tell the race detector that what
+// is sent comes before what is received.
 
-func receive(fd int, p []byte) (int, syscall.Errno) { return transfer(syscall.SYS_RECVFROM, fd, p, 0) }
+func receive(fd int, p []byte) (int, error) { return uninterrupted(syscall.Read, fd, p) }
 
-func send(fd int, p []byte) (int, syscall.Errno) {
-	return transfer(syscall.SYS_SENDTO, fd, p, syscall.MSG_NOSIGNAL)
-}
+func send(fd int, p []byte) (int, error) { return uninterrupted(syscall.Write, fd, p) }
 
-func transfer(trap uintptr, fd int, p []byte, flags uintptr) (int, syscall.Errno) {
+func uninterrupted(call func(int, []byte) (int, error), fd int, p []byte) (int, error) {
 	for {
-		n, _, errno := syscall.RawSyscall6(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0)
-		switch errno {
-		case 0:
-			return int(n), 0
-		case syscall.EINTR:
-		default:
-			return 0, errno
+		if n, err := call(fd, p); err != syscall.EINTR {
+			return max(n, 0), err
 		}
 	}
-}
-
-func closeSocket(fd int) syscall.Errno {
-	_, _, errno := syscall.RawSyscall(syscall.SYS_CLOSE, uintptr(fd), 0, 0)
-	return errno
 }
