@@ -125,7 +125,7 @@ func (s *socket) Close() error {
 	}
 	fd := s.fd
 	s.fd = -1
-	return s.fault("close", syscall.Close(fd))
+	return s.fault("close", closeNow(fd))
 }
 
 // SetReadDeadline implements net.Conn.
@@ -271,19 +271,4 @@ func zone(id uint32) string {
 		return device.Name
 	}
 	return ""
-}
-
-// receive and send are package syscall's, which tell the race detector that what
-// is sent comes before what is received.
-
-func receive(fd int, p []byte) (int, error) { return uninterrupted(syscall.Read, fd, p) }
-
-func send(fd int, p []byte) (int, error) { return uninterrupted(syscall.Write, fd, p) }
-
-func uninterrupted(call func(int, []byte) (int, error), fd int, p []byte) (int, error) {
-	for {
-		if n, err := call(fd, p); err != syscall.EINTR {
-			return max(n, 0), err
-		}
-	}
 }

@@ -54,9 +54,10 @@ func plot(tables []table, machine string) string {
 <desc id="d">The numbers are in results.txt beside this file. %s</desc>
 <style>%s
 </style>
-%s<text class="machine" x="0" y="%d">microseconds of the server's CPU for a request: median, quarters. %s</text>
+%s<text class="machine" x="0" y="%d">microseconds of the server's CPU for a request: median, quarters</text>
+<text class="machine" x="0" y="%d">%s</text>
 </svg>
-`, plotWidth, y+30, html.EscapeString(machine), plotStyle, rows.String(), y+20, html.EscapeString(machine))
+`, plotWidth, y+46, html.EscapeString(machine), plotStyle, rows.String(), y+20, y+38, html.EscapeString(machine))
 }
 
 func (b bar) draw(w *strings.Builder, y int, scale float64) {
