@@ -40,6 +40,9 @@ func (a *answer) feed(p []byte) {
 	a.body = int64(len(p) - (len(a.head) - had))
 }
 
+// size is how many bytes came.
+func (a *answer) size() int64 { return int64(len(a.head)) + a.body }
+
 // headEnd is where the body begins, or -1.
 func headEnd(p []byte) int {
 	for i := 0; ; i++ {

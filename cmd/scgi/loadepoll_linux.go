@@ -55,8 +55,8 @@ func (l *load) newWorker(connections int) (worker, error) {
 // patience bounds every wait: so often it is looked for timeouts, and for the end.
 const patience = 50 * time.Millisecond
 
-// run makes requests until the pace has no more and all have ended.
-func (w *epollWorker) run() {
+// run implements worker.
+func (w *epollWorker) run(ctx context.Context) {
 	runtime.LockOSThread() // and never unlocked: the thread's timer slack is changed
 	exactTimers()
 	defer w.close()
@@ -69,7 +69,7 @@ func (w *epollWorker) run() {
 			due, more = w.pace.next(now)
 		}
 		more = more && !w.pace.over(now)
-		if w.pace.stopped.Load() || !more && len(w.free) == len(w.slots) {
+		if ctx.Err() != nil || !more && len(w.free) == len(w.slots) {
 			return
 		}
 		wait := patience
@@ -177,7 +177,6 @@ func (w *epollWorker) receive(s *slot, events uint32, now time.Duration) bool {
 			return true
 		}
 		s.answer.feed(w.buffer[:n])
-		w.bytes += int64(n)
 		// Where the server had closed before and the read got less than it might
 		// have, it got the last: that spares reading the end.
 		closed := events&syscall.EPOLLRDHUP != 0 && events&syscall.EPOLLERR == 0
@@ -193,6 +192,7 @@ func (w *epollWorker) receive(s *slot, events uint32, now time.Duration) bool {
 
 // conclude counts an answer that has ended.
 func (w *epollWorker) conclude(s *slot, now time.Duration) {
+	w.bytes += s.answer.size()
 	if status, err := w.judge.of(&s.answer); err != nil {
 		w.failed(err)
 	} else {

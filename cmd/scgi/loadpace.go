@@ -16,8 +16,7 @@ type pace struct {
 	duration time.Duration // none begins after that; 0 is no bound
 	rate     float64       // a second; 0 is a closed loop
 
-	taken   atomic.Int64
-	stopped atomic.Bool
+	taken atomic.Int64
 }
 
 // next takes the next request: when it is to begin, and whether there is one.
@@ -38,7 +37,7 @@ func (p *pace) next(now time.Duration) (due time.Duration, ok bool) {
 
 // over reports whether no further request begins.
 func (p *pace) over(now time.Duration) bool {
-	return p.stopped.Load() || p.duration > 0 && now >= p.duration
+	return p.duration > 0 && now >= p.duration
 }
 
 // intended is how many requests were to begin; 0 when nobody can say.

@@ -23,8 +23,8 @@ type load struct {
 
 // worker makes requests on some of the connections.
 type worker interface {
-	run()           // until the pace has no more
-	result() *tally // when run has returned; before that only live
+	run(context.Context) // until the pace has no more and all have ended, or ctx ends
+	result() *tally      // when run has returned; before that only live
 }
 
 // now is the time since the load began.
@@ -36,18 +36,22 @@ func (l *load) run(ctx context.Context, shown *progress) (*loadReport, error) {
 	if err := l.resolve(); err != nil {
 		return nil, err
 	}
-	workers, err := l.workers(min(runtime.GOMAXPROCS(0), l.connections))
+	processors := runtime.GOMAXPROCS(0)
+	workers, err := l.workers(min(processors, l.connections))
 	if err != nil {
 		return nil, err
 	}
+	// With one to spare the runtime does not take a worker's processor away each
+	// time that it waits for events, which would wake another thread to do so.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors + 1))
 	l.began = time.Now()
 	var running sync.WaitGroup
 	for _, w := range workers {
-		running.Go(w.run)
+		running.Go(func() { w.run(ctx) })
 	}
 	ended := make(chan struct{})
 	go func() { running.Wait(); close(ended) }()
-	l.watch(ctx, ended, workers, shown)
+	l.show(shown, ended, workers)
 	total := newTally()
 	for _, w := range workers {
 		total.add(w.result())
@@ -67,19 +71,15 @@ func (l *load) workers(n int) (workers []worker, err error) {
 	return workers, nil
 }
 
-// watch shows how far the load is until it has ended.
-func (l *load) watch(ctx context.Context, ended <-chan struct{}, workers []worker, shown *progress) {
+// show shows how far the load is until it has ended.
+func (l *load) show(shown *progress, ended <-chan struct{}, workers []worker) {
 	defer shown.end()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	interrupted := ctx.Done()
 	for {
 		select {
 		case <-ended:
 			return
-		case <-interrupted:
-			l.pace.stopped.Store(true)
-			interrupted = nil
 		case <-tick.C:
 			shown.show(func() string { return l.soFar(workers) })
 		}

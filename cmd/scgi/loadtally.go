@@ -79,11 +79,11 @@ func (e dialError) Unwrap() error { return e.error }
 func kindOf(err error) string {
 	var netErr net.Error
 	switch {
-	case errors.As(err, new(dialError)):
-		return "dial"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
 		errors.As(err, &netErr) && netErr.Timeout():
 		return "timeout"
+	case errors.As(err, new(dialError)):
+		return "dial"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "reset"
 	case errors.Is(err, errShort), errors.Is(err, io.ErrUnexpectedEOF):
