@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/windsock-scgi/windsock/cmd/internal/terminal"
 	"github.com/windsock-scgi/windsock/scgi/listen"
 )
 
@@ -54,7 +55,7 @@ func (c *loadCommand) Run(env environment) error {
 	if err != nil {
 		return err
 	}
-	result, err := l.run(ctx, newProgress(env.stderr))
+	result, err := l.run(ctx, terminal.NewProgress(env.stderr))
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/windsock-scgi/windsock/cmd/internal/terminal"
 )
 
 // load is one run: what is sent where, how often, and on how many connections.
@@ -32,7 +34,7 @@ func (l *load) now() time.Duration { return time.Since(l.began) }
 
 // run makes the load, on all processors, and gives what became of it. When ctx
 // ends before, it is what became of it until then.
-func (l *load) run(ctx context.Context, shown *progress) (*loadReport, error) {
+func (l *load) run(ctx context.Context, shown *terminal.Progress) (*loadReport, error) {
 	if err := l.resolve(); err != nil {
 		return nil, err
 	}
@@ -72,8 +74,8 @@ func (l *load) workers(n int) (workers []worker, err error) {
 }
 
 // show shows how far the load is until it has ended.
-func (l *load) show(shown *progress, ended <-chan struct{}, workers []worker) {
-	defer shown.end()
+func (l *load) show(shown *terminal.Progress, ended <-chan struct{}, workers []worker) {
+	defer shown.End()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -81,7 +83,7 @@ func (l *load) show(shown *progress, ended <-chan struct{}, workers []worker) {
 		case <-ended:
 			return
 		case <-tick.C:
-			shown.show(func() string { return l.soFar(workers) })
+			shown.Show(func() string { return l.soFar(workers) })
 		}
 	}
 }
@@ -101,4 +103,3 @@ func (l *load) soFar(workers []worker) string {
 	}
 	return fmt.Sprintf("%s: %.0f requests a second", of, float64(done)/elapsed.Seconds())
 }
-

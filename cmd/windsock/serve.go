@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/windsock-scgi/windsock/cmd/internal/terminal"
 	"github.com/windsock-scgi/windsock/scgi/listen"
 )
 
@@ -73,7 +74,7 @@ func (c *serveCommand) Run(env environment) error {
 	defer signal.Stop(hangups)
 	signal.Ignore(syscall.SIGPIPE)
 
-	logger, flush := newLogger(env.stderr)
+	logger, flush := terminal.NewLogger(env.stderr)
 	defer flush()
 	s, err := c.start(logger)
 	if err != nil {
@@ -81,7 +82,7 @@ func (c *serveCommand) Run(env environment) error {
 	}
 	logger.Info().Strs("listen", s.addresses()).Str("store", c.Store).Str("version", versionText()).Msg("serving")
 	if s.front != nil {
-		s.front.explain(env.stdout)
+		explain(env.stdout, s.front.Addr())
 	}
 	var failure error
 	for waiting := true; waiting; {

@@ -79,7 +79,7 @@ static void serve(int fd, int watched) {
 	else if (n <= 0) { finish(fd); return; }
 	buffer[had + n] = 0;
 	if (complete(buffer, had + n)) {
-		if (write(fd, answer, sizeof answer - 1) < 0) {} // it is closed in any case
+		if (send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL) < 0) {} // it is closed in any case
 		finish(fd);
 		return;
 	}

@@ -1,11 +1,10 @@
-package main
+package terminal
 
 import (
 	"io"
 	"os"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/rs/zerolog"
 	"github.com/rs/zerolog/diode"
 )
@@ -17,16 +16,16 @@ const (
 	logPatience = 200 * time.Millisecond
 )
 
-// newLogger logs for people on a terminal and as JSON elsewhere. Whoever reads
+// NewLogger logs for people on a terminal and as JSON elsewhere. Whoever reads
 // the log cannot hold up the service: lines that he does not take are dropped,
 // and counted. flush writes what is left at the end.
-func newLogger(f *os.File) (logger zerolog.Logger, flush func()) {
+func NewLogger(f *os.File) (logger zerolog.Logger, flush func()) {
 	zerolog.TimeFieldFormat = time.RFC3339Nano
 	// Closing it must not close f, where the reason of a failure is still to go.
 	out := diode.NewWriter(struct{ io.Writer }{f}, logBacklog, 0, func(dropped int) {
 		logger.Warn().Int("lines", dropped).Msg("the log is not read fast enough, lines were dropped")
 	})
-	if isTerminal(f) {
+	if is(f) {
 		logger = zerolog.New(zerolog.ConsoleWriter{Out: out, TimeFormat: time.TimeOnly})
 	} else {
 		logger = zerolog.New(out)
@@ -49,5 +48,3 @@ func within(d time.Duration, f func()) {
 	case <-time.After(d):
 	}
 }
-
-func isTerminal(f *os.File) bool { return isatty.IsTerminal(f.Fd()) }
