@@ -1,0 +1,211 @@
+package scgi
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// exchange is one request and its answer on a connection of their own.
+type exchange struct {
+	r       *http.Request
+	conn    net.Conn
+	timeout time.Duration // for the answer's header, once the request was sent
+	stop    func() bool   // ends the watch on the request's context
+	failed  chan error    // why the request was not sent whole; holds one
+
+	mu       sync.Mutex
+	answered bool        // guarded by mu: the header is here
+	timer    *time.Timer // guarded by mu: of timeout
+}
+
+func newExchange(r *http.Request, conn net.Conn, timeout time.Duration) *exchange {
+	x := &exchange{r: r, conn: conn, timeout: timeout, failed: make(chan error, 1)}
+	x.stop = context.AfterFunc(r.Context(), x.breakOff)
+	return x
+}
+
+// send writes the request, and ends with it or with the connection, or when a
+// body that blocks returns. An application that answers early may well have
+// stopped reading; so an error counts only when there is no answer.
+func (x *exchange) send(mount string) {
+	defer closeBody(x.r)
+	to := &sink{w: x.conn}
+	if err := writeRequest(to, x.r, mount); err != nil {
+		x.failed <- err
+		if !to.failed {
+			_ = x.conn.Close() // the request cannot be completed, so no answer will come
+			return
+		}
+	}
+	x.startTimer()
+}
+
+// sink tells the errors of writing from those of what is written.
+type sink struct {
+	w      io.Writer
+	failed bool
+}
+
+// Write implements io.Writer.
+func (s *sink) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	s.failed = s.failed || err != nil
+	return n, err
+}
+
+// startTimer bounds the wait for the answer's header from now on.
+func (x *exchange) startTimer() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.timeout <= 0 || x.answered {
+		return
+	}
+	x.timer = time.AfterFunc(x.timeout, func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if !x.answered {
+			_ = x.conn.SetReadDeadline(time.Unix(1, 0)) // a connection without deadlines has no such bound
+		}
+	})
+}
+
+func (x *exchange) stopTimer() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.answered = true
+	if x.timer != nil {
+		x.timer.Stop()
+		_ = x.conn.SetReadDeadline(time.Time{}) // it may just have ended
+	}
+}
+
+// receive reads the answer's header.
+func (x *exchange) receive() (*http.Response, error) {
+	resp, err := ReadResponse(bufio.NewReader(x.conn), x.r)
+	x.stopTimer()
+	if err != nil {
+		return nil, x.explain(err)
+	}
+	body := &answerReader{exchange: x, body: resp.Body, length: resp.ContentLength}
+	resp.Body = body
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		resp.Body = upgraded{body}
+	}
+	return resp, nil
+}
+
+// explain gives the reason why there is no answer.
+func (x *exchange) explain(err error) error {
+	if isMalformed(err) {
+		return err
+	}
+	if x.timeout > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		return headerTimeout(x.timeout)
+	}
+	select {
+	case failed := <-x.failed:
+		return failed // so no answer came
+	default:
+		return err
+	}
+}
+
+// headerTimeout is the error of an answer that does not begin.
+type headerTimeout time.Duration
+
+var _ net.Error = headerTimeout(0)
+
+// Error implements error.
+func (t headerTimeout) Error() string {
+	return fmt.Sprintf("scgi: the application did not answer within %v", time.Duration(t))
+}
+
+// Timeout implements net.Error.
+func (headerTimeout) Timeout() bool { return true }
+
+// Temporary implements net.Error.
+func (headerTimeout) Temporary() bool { return true }
+
+// Unwrap makes it what a connection's own deadline gives.
+func (headerTimeout) Unwrap() error { return os.ErrDeadlineExceeded }
+
+// why is the reason behind an error: the request's context, once that has ended.
+func (x *exchange) why(err error) error {
+	if cause := context.Cause(x.r.Context()); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// Close ends the exchange.
+func (x *exchange) Close() error {
+	x.stop()
+	x.breakOff()
+	return nil
+}
+
+// breakOff ends both directions, a read of the request's body included.
+func (x *exchange) breakOff() {
+	_ = x.conn.Close() // the answer has been taken, or is not wanted
+	closeBody(x.r)
+}
+
+// answerReader is the body of an answer. The exchange ends with it, or with its
+// Close.
+type answerReader struct {
+	*exchange
+	body   io.Reader
+	length int64 // -1: up to the end
+	ended  bool
+}
+
+// Read implements io.Reader.
+func (b *answerReader) Read(p []byte) (int, error) {
+	if b.ended {
+		return 0, io.EOF
+	}
+	n, err := b.body.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && b.brokeOff(err) {
+		return n, b.why(err)
+	}
+	if err != nil {
+		b.ended = true
+		_ = b.Close()
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// brokeOff reports whether an error cuts the answer short. On a unix socket a
+// reset says only that the application has not read the whole request; its answer
+// came before that and is all of it, as far as anybody can tell.
+func (b *answerReader) brokeOff(err error) bool {
+	return b.length >= 0 || !errors.Is(err, syscall.ECONNRESET) || b.conn.RemoteAddr().Network() != "unix"
+}
+
+// upgraded is the body of a 101: a way to talk to the application both ways. The
+// end of one way is not that of the other.
+type upgraded struct{ *answerReader }
+
+var _ io.ReadWriteCloser = upgraded{}
+
+// Read implements io.Reader.
+func (u upgraded) Read(p []byte) (int, error) {
+	n, err := u.body.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = u.why(err)
+	}
+	return n, err
+}
+
+// Write implements io.Writer.
+func (u upgraded) Write(p []byte) (int, error) { return u.conn.Write(p) }
