@@ -2,11 +2,7 @@
 
 package main
 
-// target is not needed: net.Dial resolves.
-type target struct{}
-
-func (*load) resolve() error { return nil }
-
+// newWorker makes a worker for some of the connections.
 func (l *load) newWorker(connections int) (worker, error) {
 	return newDialWorker(l, connections), nil
 }

@@ -20,6 +20,8 @@ type epollWorker struct {
 	*load
 	*tally
 	judge    *judge
+	family   int
+	sockaddr syscall.Sockaddr
 	epoll    int
 	slots    []slot
 	free     []int32 // slots without a connection
@@ -39,11 +41,15 @@ type slot struct {
 
 // newWorker makes a worker for some of the connections.
 func (l *load) newWorker(connections int) (worker, error) {
+	family, sockaddr, err := target(l.network, l.address)
+	if err != nil {
+		return nil, err
+	}
 	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	w := &epollWorker{load: l, tally: newTally(), judge: newJudge(l.method), epoll: epoll,
+	w := &epollWorker{load: l, tally: newTally(), judge: newJudge(l.method), family: family, sockaddr: sockaddr, epoll: epoll,
 		slots: make([]slot, connections), events: make([]syscall.EpollEvent, min(connections, 512)), buffer: make([]byte, 64<<10)}
 	for i := range w.slots {
 		w.slots[i].fd = -1
@@ -262,30 +268,29 @@ func exactTimers() {
 	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_TIMERSLACK, 1, 0)
 }
 
-// resolve finds the address once, in the form of system calls.
-func (l *load) resolve() error {
-	if l.network == "unix" {
-		l.family, l.sockaddr = syscall.AF_UNIX, &syscall.SockaddrUnix{Name: l.address}
-		return nil
+// target is an address in the form of system calls. They write to it, so it is
+// for one worker.
+func target(network, address string) (family int, sockaddr syscall.Sockaddr, err error) {
+	if network == "unix" {
+		return syscall.AF_UNIX, &syscall.SockaddrUnix{Name: address}, nil
 	}
-	addr, err := net.ResolveTCPAddr(l.network, l.address)
+	addr, err := net.ResolveTCPAddr(network, address)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
-	if ip := addr.IP.To4(); ip != nil || len(addr.IP) == 0 {
-		sockaddr := &syscall.SockaddrInet4{Port: addr.Port}
-		copy(sockaddr.Addr[:], ip)
-		l.family, l.sockaddr = syscall.AF_INET, sockaddr
-		return nil
+	if ip := addr.IP.To4(); ip != nil || len(addr.IP) == 0 { // none is this host, as for net.Dial
+		v4 := &syscall.SockaddrInet4{Port: addr.Port}
+		copy(v4.Addr[:], ip)
+		return syscall.AF_INET, v4, nil
 	}
-	sockaddr := &syscall.SockaddrInet6{Port: addr.Port}
-	copy(sockaddr.Addr[:], addr.IP)
-	l.family, l.sockaddr = syscall.AF_INET6, sockaddr
-	return nil
-}
-
-// target is the address in the form of system calls.
-type target struct {
-	family   int
-	sockaddr syscall.Sockaddr
+	v6 := &syscall.SockaddrInet6{Port: addr.Port}
+	copy(v6.Addr[:], addr.IP)
+	if addr.Zone != "" {
+		zone, err := net.InterfaceByName(addr.Zone)
+		if err != nil {
+			return 0, nil, err
+		}
+		v6.ZoneId = uint32(zone.Index)
+	}
+	return syscall.AF_INET6, v6, nil
 }

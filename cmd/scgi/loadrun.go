@@ -20,7 +20,6 @@ type load struct {
 	pace             pace
 
 	began time.Time
-	target
 }
 
 // worker makes requests on some of the connections.
@@ -35,9 +34,6 @@ func (l *load) now() time.Duration { return time.Since(l.began) }
 // run makes the load, on all processors, and gives what became of it. When ctx
 // ends before, it is what became of it until then.
 func (l *load) run(ctx context.Context, shown *terminal.Progress) (*loadReport, error) {
-	if err := l.resolve(); err != nil {
-		return nil, err
-	}
 	processors := runtime.GOMAXPROCS(0)
 	workers, err := l.workers(min(processors, l.connections))
 	if err != nil {
