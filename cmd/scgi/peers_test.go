@@ -3,7 +3,6 @@ package main_test
 import (
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -61,7 +60,7 @@ func startFossil(t *testing.T) string {
 
 func startUwsgi(t *testing.T) string {
 	uwsgi := frontend.RequireProgram(t, "uwsgi", "uwsgi-core")
-	requireFile(t, "/usr/lib/uwsgi/plugins/python3_plugin.so", "uwsgi-plugin-python3")
+	frontend.RequireFile(t, "/usr/lib/uwsgi/plugins/python3_plugin.so", "uwsgi-plugin-python3")
 	socket := filepath.Join(frontend.SocketDir(t), "uwsgi.sock")
 	server := exec.Command(uwsgi, "--plugin", "python3", "--scgi-socket", socket, "--wsgi-file", peerFile(t, "app.py"), "--need-app", "--die-on-term")
 	server.Env = quietly(t.TempDir())
@@ -71,7 +70,7 @@ func startUwsgi(t *testing.T) string {
 
 func startPerl(t *testing.T) string {
 	perl := frontend.RequireProgram(t, "perl", "perl")
-	requireFile(t, "/usr/share/perl5/SCGI.pm", "libscgi-perl")
+	frontend.RequireFile(t, "/usr/share/perl5/SCGI.pm", "libscgi-perl")
 	socket := filepath.Join(frontend.SocketDir(t), "perl.sock")
 	server := exec.Command(perl, peerFile(t, "app.pl"), socket)
 	server.Env = quietly(t.TempDir())
@@ -83,16 +82,6 @@ func peerFile(t *testing.T, name string) string {
 	path, err := filepath.Abs(filepath.Join("..", "..", "testdata", "peers", name))
 	require.NoError(t, err)
 	return path
-}
-
-// requireFile is RequireProgram for what is no program.
-func requireFile(t *testing.T, path, debianPackage string) {
-	t.Helper()
-	if _, err := os.Stat(path); err != nil {
-		const missing = "NOT TESTED: no %s: sudo apt-get install --no-install-recommends %s"
-		require.NotEqual(t, "true", os.Getenv("CI"), missing, path, debianPackage)
-		t.Skipf(missing, path, debianPackage)
-	}
 }
 
 func TestRequestToPeers(t *testing.T) {
