@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -21,6 +22,7 @@ type exchange struct {
 	timeout time.Duration // for the answer's header, once the request was sent
 	stop    func() bool   // ends the watch on the request's context
 	failed  chan error    // why the request was not sent whole; holds one
+	reset   atomic.Bool   // the application reads no more of it
 
 	mu       sync.Mutex
 	answered bool        // guarded by mu: the header is here
@@ -45,6 +47,7 @@ func (x *exchange) send(mount string) {
 			_ = x.conn.Close() // the request cannot be completed, so no answer will come
 			return
 		}
+		x.reset.Store(true)
 	}
 	x.startTimer()
 }
@@ -138,9 +141,13 @@ func (headerTimeout) Temporary() bool { return true }
 // Unwrap makes it what a connection's own deadline gives.
 func (headerTimeout) Unwrap() error { return os.ErrDeadlineExceeded }
 
-// why is the reason behind an error: the request's context, once that has ended.
-func (x *exchange) why(err error) error {
-	if cause := context.Cause(x.r.Context()); cause != nil {
+// why is the reason behind an error.
+func (x *exchange) why(err error) error { return orCause(x.r.Context(), err) }
+
+// orCause gives what ended the context, once that has ended, in place of an error
+// that came from it.
+func orCause(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
 	return err
@@ -174,22 +181,33 @@ func (b *answerReader) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := b.body.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) && b.brokeOff(err) {
+	if err == nil {
+		return n, nil
+	}
+	if err = b.endedBy(err); err != nil {
 		return n, b.why(err)
 	}
-	if err != nil {
-		b.ended = true
-		_ = b.Close()
-		return n, io.EOF
-	}
-	return n, nil
+	b.ended = true
+	_ = b.Close()
+	return n, io.EOF
 }
 
-// brokeOff reports whether an error cuts the answer short. On a unix socket a
-// reset says only that the application has not read the whole request; its answer
-// came before that and is all of it, as far as anybody can tell.
-func (b *answerReader) brokeOff(err error) bool {
-	return b.length >= 0 || !errors.Is(err, syscall.ECONNRESET) || b.conn.RemoteAddr().Network() != "unix"
+// endedBy gives nil when the answer is whole. Without a length that is where its
+// end is not a reset: that may take a part of the answer away. On a unix socket it
+// does not, and says only that the application has not read the whole request.
+func (b *answerReader) endedBy(err error) error {
+	atEnd := errors.Is(err, io.EOF)
+	switch {
+	case b.length >= 0 && atEnd:
+		return nil
+	case b.length < 0 && (atEnd || errors.Is(err, syscall.ECONNRESET)) && b.conn.RemoteAddr().Network() == "unix":
+		return nil
+	case b.length < 0 && atEnd && b.reset.Load(): // which was told to who sent
+		return &net.OpError{Op: "read", Net: "tcp", Addr: b.conn.RemoteAddr(), Err: syscall.ECONNRESET}
+	case atEnd:
+		return nil
+	}
+	return err
 }
 
 // upgraded is the body of a 101: a way to talk to the application both ways. The

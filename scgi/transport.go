@@ -75,7 +75,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	conn, err := t.dial(r.Context())
 	if err != nil {
 		closeBody(r)
-		return nil, err
+		return nil, orCause(r.Context(), err)
 	}
 	x := newExchange(r, conn, t.ResponseHeaderTimeout)
 	go x.send(strings.TrimRight(t.Mount, "/"))

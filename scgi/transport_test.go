@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -80,22 +81,24 @@ func TestTransportAnswerThenReset(t *testing.T) {
 // socket it cannot, and comes from every program that leaves a body unread.
 func TestTransportResetEndsAnswerWithoutLength(t *testing.T) {
 	for _, network := range networks {
-		t.Run(network, func(t *testing.T) {
-			tr := rawApp(t, network, func(conn net.Conn) {
-				_, _ = conn.Read(make([]byte, 1))
-				_, _ = io.WriteString(conn, "Content-Type: text/plain\n\nhello")
+		for _, size := range []int{1, 20 << 20} {
+			t.Run(network+" "+strconv.Itoa(size), func(t *testing.T) {
+				tr := rawApp(t, network, func(conn net.Conn) {
+					_, _ = conn.Read(make([]byte, 1))
+					_, _ = io.WriteString(conn, "Content-Type: text/plain\n\nhello")
+				})
+				resp, err := tr.RoundTrip(postOf(t, bytes.NewReader(make([]byte, size))))
+				require.NoError(t, err)
+				defer resp.Body.Close()
+				body, err := io.ReadAll(resp.Body)
+				assert.Equal(t, "hello", string(body))
+				if network == "unix" {
+					assert.NoError(t, err)
+				} else {
+					assert.ErrorIs(t, err, syscall.ECONNRESET)
+				}
 			})
-			resp, err := tr.RoundTrip(postOf(t, strings.NewReader("unread")))
-			require.NoError(t, err)
-			defer resp.Body.Close()
-			body, err := io.ReadAll(resp.Body)
-			assert.Equal(t, "hello", string(body))
-			if network == "unix" {
-				assert.NoError(t, err)
-			} else {
-				assert.ErrorIs(t, err, syscall.ECONNRESET)
-			}
-		})
+		}
 	}
 }
 
@@ -275,7 +278,17 @@ func TestTransportDialTimeout(t *testing.T) {
 		defer cancel()
 		tr := &scgi.Transport{Network: "tcp", Address: address}
 		_, err := tr.RoundTrip(postOf(t, nil).WithContext(ctx))
-		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		var timeout net.Error
+		require.ErrorAs(t, err, &timeout)
+		assert.True(t, timeout.Timeout())
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		stop := time.AfterFunc(10*time.Millisecond, func() { cancel(errBroken) })
+		defer stop.Stop()
+		tr := &scgi.Transport{Network: "tcp", Address: address}
+		_, err := tr.RoundTrip(postOf(t, nil).WithContext(ctx))
+		assert.ErrorIs(t, err, errBroken)
 	})
 	t.Run("DialContext", func(t *testing.T) {
 		tr := &scgi.Transport{Network: "tcp", Address: address, DialContext: (&net.Dialer{Timeout: 10 * time.Millisecond}).DialContext}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -22,8 +23,8 @@ type dialWorker struct {
 }
 
 // newDialWorker makes a worker for some of the connections.
-func newDialWorker(l *load, connections int) *dialWorker {
-	return &dialWorker{load: l, connections: connections, counts: newTally()}
+func newDialWorker(l *load, connections int) (worker, error) {
+	return &dialWorker{load: l, connections: connections, counts: newTally()}, nil
 }
 
 // run implements worker.
@@ -37,7 +38,7 @@ func (w *dialWorker) run(ctx context.Context) {
 
 // requests makes one request after the other.
 func (w *dialWorker) requests(ctx context.Context) {
-	judge, buffer := newJudge(w.method), make([]byte, 64<<10)
+	judge, buffer := w.newJudge(), make([]byte, 64<<10)
 	var a answer
 	for {
 		due, ok := w.pace.next(w.now())
@@ -79,14 +80,16 @@ func (w *dialWorker) exchange(ctx context.Context, a *answer, buffer []byte) err
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	sent := make(chan struct{})
+	sent := make(chan error, 1)
 	go func() {
-		defer close(sent)
-		_, _ = conn.Write(w.request) // a server that reads no more may have answered early
+		_, err := conn.Write(w.request) // a server that reads no more may have answered early
+		sent <- err
 	}()
 	err = receive(conn, a, buffer)
 	_ = conn.Close() // which ends the write, too
-	<-sent
+	if sendErr := <-sent; err == nil && (errors.Is(sendErr, syscall.EPIPE) || errors.Is(sendErr, syscall.ECONNRESET)) {
+		return syscall.ECONNRESET // which the read may not tell then
+	}
 	return err
 }
 
@@ -105,18 +108,9 @@ func receive(conn net.Conn, a *answer, buffer []byte) error {
 }
 
 func (w *dialWorker) count(judge *judge, a *answer, err error, latency time.Duration) {
-	var status int
-	if err == nil {
-		status, err = judge.of(a)
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.counts.bytes += a.size()
-	if err != nil {
-		w.counts.failed(err)
-		return
-	}
-	w.counts.answered(status, latency)
+	w.counts.ended(judge, a, err, latency)
 }
 
 func (w *dialWorker) result() *tally { return w.counts }

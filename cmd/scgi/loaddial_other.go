@@ -3,6 +3,6 @@
 package main
 
 // newWorker makes a worker for some of the connections.
-func (l *load) newWorker(connections int) (worker, error) {
-	return newDialWorker(l, connections), nil
+func newWorker(l *load, connections int) (worker, error) {
+	return newDialWorker(l, connections)
 }

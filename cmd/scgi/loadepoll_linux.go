@@ -36,11 +36,12 @@ type slot struct {
 	sent  int // so much of the request
 	due   time.Duration
 	began time.Duration
+	reset error // that the server reads no more; nil until then
 	answer
 }
 
 // newWorker makes a worker for some of the connections.
-func (l *load) newWorker(connections int) (worker, error) {
+func newWorker(l *load, connections int) (worker, error) {
 	family, sockaddr, err := target(l.network, l.address)
 	if err != nil {
 		return nil, err
@@ -49,7 +50,7 @@ func (l *load) newWorker(connections int) (worker, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	w := &epollWorker{load: l, tally: newTally(), judge: newJudge(l.method), family: family, sockaddr: sockaddr, epoll: epoll,
+	w := &epollWorker{load: l, tally: newTally(), judge: l.newJudge(), family: family, sockaddr: sockaddr, epoll: epoll,
 		slots: make([]slot, connections), events: make([]syscall.EpollEvent, min(connections, 512)), buffer: make([]byte, 64<<10)}
 	for i := range w.slots {
 		w.slots[i].fd = -1
@@ -101,7 +102,7 @@ func (w *epollWorker) begin(due, now time.Duration) {
 	i := w.free[len(w.free)-1]
 	w.free = w.free[:len(w.free)-1]
 	s := &w.slots[i]
-	s.fd, s.sent, s.due, s.began = fd, 0, due, now
+	s.fd, s.sent, s.due, s.began, s.reset = fd, 0, due, now, nil
 	s.answer.reset()
 	if !w.send(s) {
 		w.end(i)
@@ -132,7 +133,7 @@ func (w *epollWorker) send(s *slot) bool {
 		s.sent += n
 	case syscall.EAGAIN, syscall.EINTR:
 	case syscall.EPIPE, syscall.ECONNRESET:
-		s.sent = len(w.request)
+		s.sent, s.reset = len(w.request), syscall.ECONNRESET // which the read may not tell then
 	default:
 		w.failed(dialError{os.NewSyscallError("connect", err)}) // which ends in the background
 		return false
@@ -179,7 +180,7 @@ func (w *epollWorker) receive(s *slot, events uint32, now time.Duration) bool {
 		case err == syscall.EAGAIN || err == syscall.EINTR:
 			return false
 		case err != nil:
-			w.failed(os.NewSyscallError("read", err))
+			w.ended(w.judge, &s.answer, os.NewSyscallError("read", err), now-s.due)
 			return true
 		}
 		s.answer.feed(w.buffer[:n])
@@ -187,22 +188,12 @@ func (w *epollWorker) receive(s *slot, events uint32, now time.Duration) bool {
 		// have, it got the last: that spares reading the end.
 		closed := events&syscall.EPOLLRDHUP != 0 && events&syscall.EPOLLERR == 0
 		if n == 0 || n < len(w.buffer) && closed {
-			w.conclude(s, now)
+			w.ended(w.judge, &s.answer, s.reset, now-s.due)
 			return true
 		}
 		if n < len(w.buffer) {
 			return false
 		}
-	}
-}
-
-// conclude counts an answer that has ended.
-func (w *epollWorker) conclude(s *slot, now time.Duration) {
-	w.bytes += s.answer.size()
-	if status, err := w.judge.of(&s.answer); err != nil {
-		w.failed(err)
-	} else {
-		w.answered(status, now-s.due)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -52,7 +53,9 @@ func (r *loadReport) failure() error {
 	case failed+refused > 0:
 		return fmt.Errorf("%d requests had no answer, %d a status of 400 or above", failed, refused)
 	case r.interrupted:
-		return fmt.Errorf("interrupted")
+		return errors.New("interrupted")
+	case r.unsent() > 0:
+		return fmt.Errorf("%d requests never began: the rate is too high for so many connections", r.unsent())
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ type load struct {
 	connections      int
 	timeout          time.Duration
 	pace             pace
+	newWorker        func(l *load, connections int) (worker, error)
 
 	began time.Time
 }
@@ -60,7 +61,7 @@ func (l *load) run(ctx context.Context, shown *terminal.Progress) (*loadReport, 
 // workers shares the connections out.
 func (l *load) workers(n int) (workers []worker, err error) {
 	for i := range n {
-		w, err := l.newWorker((l.connections + i) / n)
+		w, err := l.newWorker(l, (l.connections+i)/n)
 		if err != nil {
 			return nil, err
 		}
