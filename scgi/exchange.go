@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -22,7 +21,7 @@ type exchange struct {
 	timeout time.Duration // for the answer's header, once the request was sent
 	stop    func() bool   // ends the watch on the request's context
 	failed  chan error    // why the request was not sent whole; holds one
-	reset   atomic.Bool   // the application reads no more of it
+	to      sink          // where it is written
 
 	mu       sync.Mutex
 	answered bool        // guarded by mu: the header is here
@@ -30,7 +29,7 @@ type exchange struct {
 }
 
 func newExchange(r *http.Request, conn net.Conn, timeout time.Duration) *exchange {
-	x := &exchange{r: r, conn: conn, timeout: timeout, failed: make(chan error, 1)}
+	x := &exchange{r: r, conn: conn, timeout: timeout, failed: make(chan error, 1), to: sink{conn: conn}}
 	x.stop = context.AfterFunc(r.Context(), x.breakOff)
 	return x
 }
@@ -40,29 +39,42 @@ func newExchange(r *http.Request, conn net.Conn, timeout time.Duration) *exchang
 // stopped reading; so an error counts only when there is no answer.
 func (x *exchange) send(mount string) {
 	defer closeBody(x.r)
-	to := &sink{w: x.conn}
-	if err := writeRequest(to, x.r, mount); err != nil {
+	if err := writeRequest(&x.to, x.r, mount); err != nil {
 		x.failed <- err
-		if !to.failed {
+		if !x.to.failed {
 			_ = x.conn.Close() // the request cannot be completed, so no answer will come
 			return
 		}
-		x.reset.Store(true)
 	}
 	x.startTimer()
 }
 
-// sink tells the errors of writing from those of what is written.
+// sink tells the errors of the connection from those of what is written to it.
 type sink struct {
-	w      io.Writer
-	failed bool
+	conn   net.Conn
+	failed bool // belongs to who writes
+
+	mu    sync.Mutex // held while it writes
+	reset bool       // guarded by mu: the application reads no more
 }
 
 // Write implements io.Writer.
 func (s *sink) Write(p []byte) (int, error) {
-	n, err := s.w.Write(p)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, err := s.conn.Write(p)
 	s.failed = s.failed || err != nil
+	s.reset = s.reset || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 	return n, err
+}
+
+// wasReset ends the writing, and reports whether the application had done so: a
+// reset is told once, to who writes or to who reads.
+func (s *sink) wasReset() bool {
+	_ = s.conn.SetWriteDeadline(time.Unix(1, 0))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reset
 }
 
 // startTimer bounds the wait for the answer's header from now on.
@@ -99,6 +111,9 @@ func (x *exchange) receive() (*http.Response, error) {
 		return nil, x.explain(err)
 	}
 	body := &answerReader{exchange: x, body: resp.Body, length: resp.ContentLength}
+	if resp.Body == http.NoBody {
+		body.length = 0
+	}
 	resp.Body = body
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		resp.Body = upgraded{body}
@@ -196,13 +211,13 @@ func (b *answerReader) Read(p []byte) (int, error) {
 // end is not a reset: that may take a part of the answer away. On a unix socket it
 // does not, and says only that the application has not read the whole request.
 func (b *answerReader) endedBy(err error) error {
-	atEnd := errors.Is(err, io.EOF)
+	atEnd, reset := errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET)
 	switch {
-	case b.length >= 0 && atEnd:
+	case !atEnd && !reset:
+		return err
+	case b.length < 0 && b.conn.RemoteAddr().Network() == "unix":
 		return nil
-	case b.length < 0 && (atEnd || errors.Is(err, syscall.ECONNRESET)) && b.conn.RemoteAddr().Network() == "unix":
-		return nil
-	case b.length < 0 && atEnd && b.reset.Load(): // which was told to who sent
+	case b.length < 0 && atEnd && b.to.wasReset():
 		return &net.OpError{Op: "read", Net: "tcp", Addr: b.conn.RemoteAddr(), Err: syscall.ECONNRESET}
 	case atEnd:
 		return nil
