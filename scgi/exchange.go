@@ -207,9 +207,10 @@ func (b *answerReader) Read(p []byte) (int, error) {
 	return n, io.EOF
 }
 
-// endedBy gives nil when the answer is whole. Without a length that is where its
-// end is not a reset: that may take a part of the answer away. On a unix socket it
-// does not, and says only that the application has not read the whole request.
+// endedBy gives nil when the answer is whole. One without a length ends with the
+// connection. On TCP a reset may have taken a part of it away; on a unix socket it
+// takes nothing, and says only that the application left a part of the request
+// unread.
 func (b *answerReader) endedBy(err error) error {
 	atEnd, reset := errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET)
 	switch {
