@@ -245,6 +245,7 @@ func TestLoadEnds(t *testing.T) {
 	t.Run("by time", func(t *testing.T) {
 		eachWorker(t, func(t *testing.T, l *load) {
 			l.pace.duration = 50 * time.Millisecond
+			l.pace.requests = 1 << 40 // whichever ends first
 			report := l.against(t, t.Context(), answer(l))
 			assert.Positive(t, report.statuses[200])
 			assert.Empty(t, report.failures)
@@ -293,7 +294,7 @@ func TestLoadRateSaysWhatDidNotBegin(t *testing.T) {
 		l.connections, l.pace.duration, l.pace.rate = 1, 20*time.Millisecond, 1000
 		report := l.against(t, t.Context(), func(conn net.Conn) {
 			readRequest(l, conn)
-			<-time.After(30 * time.Millisecond)
+			<-time.After(20*time.Millisecond + 2*lateness)
 			_, _ = io.WriteString(conn, "A: b\n\n")
 		})
 		assert.Equal(t, map[int]int64{200: 1}, report.statuses)
@@ -321,6 +322,11 @@ func TestPace(t *testing.T) {
 	}
 	_, ok = open.next(0)
 	assert.False(t, ok, "its moment is after the end")
-	_, ok = (&pace{duration: time.Second, rate: 4}).next(time.Second)
+	_, ok = (&pace{duration: time.Second, rate: 4}).next(time.Second + lateness)
 	assert.False(t, ok)
+	_, ok = (&pace{duration: time.Second}).next(time.Second)
+	assert.False(t, ok)
+	assert.EqualValues(t, 3, (&pace{requests: 3}).intended())
+	assert.EqualValues(t, 0, (&pace{requests: 3, duration: time.Hour}).intended(), "the time may end first")
+	assert.EqualValues(t, 3, (&pace{requests: 3, duration: time.Hour, rate: 1}).intended())
 }

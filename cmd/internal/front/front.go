@@ -104,10 +104,11 @@ func (c *Config) handler() http.Handler {
 
 // fail answers for an application that has not.
 func (c *Config) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil {
-		return // the client has gone away
-	}
 	status := http.StatusBadGateway
+	if r.Context().Err() != nil {
+		w.WriteHeader(status) // to a client that has gone away
+		return
+	}
 	var tooLarge *http.MaxBytesError
 	var timeout net.Error
 	switch {
