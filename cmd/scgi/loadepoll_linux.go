@@ -70,7 +70,7 @@ func (w *epollWorker) run(ctx context.Context) {
 	due, more := w.pace.next(w.now())
 	for {
 		now := w.now()
-		for more && len(w.free) > 0 && due <= now {
+		for more && len(w.free) > 0 && due <= now && ctx.Err() == nil {
 			w.begin(due, now)
 			now = w.now()
 			due, more = w.pace.next(now)
