@@ -32,11 +32,11 @@ type epollWorker struct {
 
 // slot is a connection and the answer on it.
 type slot struct {
-	fd    int // -1: none
-	sent  int // so much of the request
-	due   time.Duration
-	began time.Duration
-	reset error // that the server reads no more; nil until then
+	fd      int   // -1: none
+	sent    int   // so much of the request
+	sendErr error // that the server reads no more; nil until then
+	due     time.Duration
+	began   time.Duration
 	answer
 }
 
@@ -102,7 +102,7 @@ func (w *epollWorker) begin(due, now time.Duration) {
 	i := w.free[len(w.free)-1]
 	w.free = w.free[:len(w.free)-1]
 	s := &w.slots[i]
-	s.fd, s.sent, s.due, s.began, s.reset = fd, 0, due, now, nil
+	s.fd, s.sent, s.due, s.began, s.sendErr = fd, 0, due, now, nil
 	s.answer.reset()
 	if !w.send(s) {
 		w.end(i)
@@ -133,7 +133,7 @@ func (w *epollWorker) send(s *slot) bool {
 		s.sent += n
 	case syscall.EAGAIN, syscall.EINTR:
 	case syscall.EPIPE, syscall.ECONNRESET:
-		s.sent, s.reset = len(w.request), syscall.ECONNRESET // which the read may not tell then
+		s.sent, s.sendErr = len(w.request), syscall.ECONNRESET // which the read may not tell then
 	default:
 		w.failed(dialError{os.NewSyscallError("connect", err)}) // which ends in the background
 		return false
@@ -188,7 +188,7 @@ func (w *epollWorker) receive(s *slot, events uint32, now time.Duration) bool {
 		// have, it got the last: that spares reading the end.
 		closed := events&syscall.EPOLLRDHUP != 0 && events&syscall.EPOLLERR == 0
 		if n == 0 || n < len(w.buffer) && closed {
-			w.ended(w.judge, &s.answer, s.reset, now-s.due)
+			w.ended(w.judge, &s.answer, s.sendErr, now-s.due)
 			return true
 		}
 		if n < len(w.buffer) {
