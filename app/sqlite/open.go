@@ -19,7 +19,7 @@ import (
 func Open(path string) (*Log, error) {
 	l, err := open(path)
 	if err != nil {
-		return nil, fmt.Errorf("sqlite: opening the store %s: %w", path, err)
+		return nil, fmt.Errorf("sqlite: opening the store %s: %w", path, damage(err))
 	}
 	return l, nil
 }
@@ -64,7 +64,7 @@ func (l *Log) open(path string) error {
 	if err := syncFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
-	l.reader, err = openReader(path)
+	l.reader, err = openReader(readerDSN(path), maxReaders)
 	return err
 }
 
@@ -88,7 +88,7 @@ func syncFolder(path string) error {
 func OpenReadOnly(path string) (*Reader, error) {
 	r, err := openReadOnly(path)
 	if err != nil {
-		return nil, fmt.Errorf("sqlite: opening the store %s for reading: %w", path, err)
+		return nil, fmt.Errorf("sqlite: opening the store %s for reading: %w", path, damage(err))
 	}
 	return r, nil
 }
@@ -105,7 +105,7 @@ func openReadOnly(path string) (*Reader, error) {
 	if !made {
 		return nil, fmt.Errorf("no store there: %w", fs.ErrNotExist)
 	}
-	return openReader(path)
+	return openReader(readerDSN(path), maxReaders)
 }
 
 // locate returns the one name by which everybody must know the store, or two

@@ -52,6 +52,9 @@ func openWriter(path string) (*writer, error) {
 	if err := w.settle(); err != nil && !errors.Is(err, app.ErrDiskFull) {
 		return nil, errors.Join(err, w.close())
 	}
+	if err := w.rename(context.Background()); err != nil {
+		return nil, errors.Join(fmt.Errorf("giving a restored backup a name of its own: %w", err), w.close())
+	}
 	return w, nil
 }
 

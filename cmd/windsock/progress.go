@@ -30,6 +30,17 @@ func (p *progress) show(text func() string) {
 	fmt.Fprintf(p.out, "\r\x1b[K%s", text())
 }
 
+// count shows how far something is of a total, which may be zero: then nobody
+// knows.
+func (p *progress) count(doing string, done, total int64) {
+	p.show(func() string {
+		if total <= 0 {
+			return doing
+		}
+		return fmt.Sprintf("%s: %d of %d", doing, done, total)
+	})
+}
+
 // end takes the line away, for something else to be written.
 func (p *progress) end() {
 	if p.shown {
