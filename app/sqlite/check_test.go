@@ -110,7 +110,7 @@ func TestCheckFaults(t *testing.T) {
 		"UPDATE messages SET address = 'here' WHERE seq = 17":                         "message 17: its address is \"here\"",
 		"UPDATE messages SET address = '2001:DB8::1' WHERE seq = 17":                  "message 17: its address is \"2001:DB8::1\"",
 		"UPDATE messages SET address = '::ffff:1.2.3.4' WHERE seq = 17":               "message 17: its address ::ffff:1.2.3.4 is not in canonical form",
-		"UPDATE messages SET seq = -17 WHERE seq = 17":                                "message -17: its seq does not rise",
+		"UPDATE messages SET seq = -17 WHERE seq = 17":                                "message -17: its seq is not positive",
 		"UPDATE keys SET callsign = 'G8XYY' WHERE seq = 16":                           "message 16: an Idempotency-Key of \"G8XYY\" stands for it, and it is \"M0ABC/P\"'s",
 		"UPDATE keys SET seq = 4000 WHERE seq = 16":                                   "message 4000: an Idempotency-Key of \"M0ABC/P\" stands for it, and it is not there",
 		"UPDATE meta SET value = 'a.b' WHERE key = 'name'":                            "the log's name \"a.b\"",

@@ -208,8 +208,16 @@ func (f *finding) read(ctx context.Context, tx *sql.Tx, query string, s seqs) er
 	defer rows.Close() // what it would say, Err has said
 	for !f.full() && rows.Next() {
 		e, err := scan(rows)
+		if e.Seq < s.oldest || e.Seq > s.newest { // whoever goes on after it would go round in circles
+			return &damagedMessage{e.Seq, "it is out of order"}
+		}
 		if err != nil {
 			return err
+		}
+		if f.q.Last {
+			s.newest = e.Seq - 1
+		} else {
+			s.oldest = e.Seq + 1
 		}
 		f.entries = append(f.entries, e)
 		f.bytes += len(e.Data)
@@ -217,7 +225,7 @@ func (f *finding) read(ctx context.Context, tx *sql.Tx, query string, s seqs) er
 	return rows.Err()
 }
 
-// scan reads one row. What Append cannot have stored is damage.
+// scan reads one row, of which the seq is there also with an error. What Append cannot have stored is damage.
 func scan(rows *sql.Rows) (e app.Entry, err error) {
 	var (
 		id       []byte

@@ -87,7 +87,7 @@ func (c *checkCommand) checkStore(ctx context.Context, env environment) (faults 
 			fmt.Fprintf(env.stdout, "%s: there is none yet, serve makes it\n", c.Store)
 		}
 	case err == nil:
-		err = writable(filepath.Dir(path))
+		err = errors.Join(writable(path), writable(filepath.Dir(path)))
 	}
 	if err != nil {
 		fmt.Fprintf(env.stderr, "fault: %v\n", err)
@@ -132,18 +132,20 @@ func (c *checkCommand) checkNewStore(path string) error {
 	return writable(filepath.Dir(path))
 }
 
-// writable says what keeps this user from making files in a folder.
-func writable(folder string) error {
-	info, err := os.Stat(folder)
+// writable says what keeps this user from writing to a file, or from making files
+// in a folder.
+func writable(path string) error {
+	info, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("%w: make the folder first", err)
 	}
-	if !info.IsDir() {
-		return fmt.Errorf("%s is no folder", folder)
+	const write, search = 2, 1 // W_OK and X_OK of access(2)
+	mode := uint32(write)
+	if info.IsDir() {
+		mode |= search
 	}
-	const writeAndSearch = 3 // W_OK and X_OK of access(2)
-	if err := syscall.Access(folder, writeAndSearch); err != nil {
-		return fmt.Errorf("folder %s: %w: this user must have the right to write there", folder, err)
+	if err := syscall.Access(path, mode); err != nil {
+		return fmt.Errorf("%s: %w: this user must have the right to write there", path, err)
 	}
 	return nil
 }
