@@ -135,6 +135,7 @@ func TestBackupWhileWriting(t *testing.T) {
 	last := int64(500)
 	for range 5 {
 		to := newPath(t)
+		<-committed
 		made, err := sqlite.Backup(t.Context(), path, to, false, func(string, int64, int64) {
 			<-committed // so that each step of it has a commit beside it
 		})

@@ -89,7 +89,7 @@ func (w *writer) open() error {
 	if err := w.prepare(ctx); err != nil {
 		return err
 	}
-	// Where it cannot be written to, SQLite opens it all the same, for reading,
+	// Where it may not be written to, SQLite opens it all the same, for reading,
 	// and says so at the first statement that would write.
 	if _, err := w.conn.ExecContext(ctx, "DELETE FROM meta WHERE false"); err != nil {
 		return fmt.Errorf("it cannot be written to: %w", err)
