@@ -32,14 +32,18 @@ func openResting(path string) (*resting, error) {
 		return nil, err
 	}
 	settings := url.Values{"mode": {"ro"}, "vfs": {name}}
-	// One that is not there cannot be opened, and is not asked for when the file
-	// is said to be immutable.
-	if left, err := leftover(path); err != nil {
-		return nil, errors.Join(err, files.Close())
-	} else if left == path+"-wal" {
+	left, err := leftover(path)
+	switch {
+	case err != nil:
+	case left == path+"-wal":
 		settings.Set("_pragma", "locking_mode(EXCLUSIVE)")
-	} else {
+	case left == "": // then it would be an error that there is no log to open
 		settings.Set("immutable", "1")
+	default: // a journal, which only writing undoes
+		err = errDisturbed
+	}
+	if err != nil {
+		return nil, errors.Join(err, files.Close())
 	}
 	r, err := openReader(dsn(path, settings), 1)
 	if err != nil {
@@ -57,8 +61,8 @@ type hostFiles struct{}
 func (hostFiles) Open(name string) (fs.File, error) { return os.Open(name) }
 
 // traces are what any writing to a store leaves: file and log are others than
-// before, longer, or younger. A checkpoint of what is in the log already may
-// pass unseen, and changes nothing of what is read.
+// before, longer, or younger. What could pass unseen is one that changes no size,
+// in the same tick of the file system's clock (some ms) as the first look.
 type traces [2]fs.FileInfo
 
 func tracesOf(path string) (t traces, err error) {

@@ -99,27 +99,55 @@ func TestCheckWhilePosting(t *testing.T) {
 	assert.Zero(t, p.stop())
 }
 
+// damagePage clears the page of a stopped windsock's store that holds some text.
+func damagePage(t *testing.T, dir, text string) {
+	t.Helper()
+	store := filepath.Join(dir, "data", "windsock.db")
+	content, err := os.ReadFile(store)
+	require.NoError(t, err)
+	at := bytes.Index(content, []byte(text)) / 4096 * 4096
+	require.NotZero(t, at)
+	clear(content[at : at+4096])
+	require.NoError(t, os.WriteFile(store, content, 0o640))
+}
+
+// Without its first or its last page nobody knows what the log holds: it does
+// not start.
+func TestDamagedEnd(t *testing.T) {
+	for _, text := range []string{`"number 0"`, `"number 99"`} {
+		dir := folder(t)
+		p := serve(t, dir)
+		postNumbers(t, dir, 100)
+		assert.Zero(t, p.stop())
+		damagePage(t, dir, text)
+		_, stderr, code := run(t, dir, "", "serve")
+		assert.Equal(t, 1, code)
+		assert.Contains(t, stderr, "the store is damaged (run windsock check)")
+		_, stderr, code = run(t, dir, "", "check")
+		assert.Equal(t, 1, code)
+		assert.Contains(t, stderr, "cannot be read")
+	}
+}
+
+// postNumbers posts so many messages.
+func postNumbers(t *testing.T, dir string, n int) {
+	t.Helper()
+	var lines bytes.Buffer
+	for i := range n {
+		fmt.Fprintln(&lines, note(fmt.Sprint("number ", i)))
+	}
+	_, stderr, code := run(t, dir, lines.String(), "post")
+	require.Zero(t, code, stderr)
+}
+
 // A page goes bad: those who read it get 500, the others what they ask for, and
 // the log and check say what to do.
 func TestDamagedPage(t *testing.T) {
 	dir := folder(t)
 	p := serve(t, dir)
-	var lines bytes.Buffer
-	for n := range 1000 {
-		fmt.Fprintln(&lines, note(fmt.Sprint("number ", n)))
-	}
-	_, stderr, code := run(t, dir, lines.String(), "post")
-	require.Zero(t, code, stderr)
+	postNumbers(t, dir, 1000)
 	assert.Zero(t, p.stop())
-
-	store := filepath.Join(dir, "data", "windsock.db")
-	content, err := os.ReadFile(store)
-	require.NoError(t, err)
-	at := bytes.Index(content, []byte(`"number 500"`)) / 4096 * 4096
-	require.NotZero(t, at)
-	clear(content[at : at+4096])
-	require.NoError(t, os.WriteFile(store, content, 0o640))
-
+	damagePage(t, dir, `"number 500"`)
 	p = serve(t, dir)
 	client := &http.Client{Transport: p.transport()}
 	ask := func(query string) int {
@@ -137,7 +165,7 @@ func TestDamagedPage(t *testing.T) {
 	assert.Equal(t, http.StatusOK, ask("last=1"))
 
 	for range 2 { // while it serves, and afterwards
-		_, stderr, code = run(t, dir, "", "check")
+		_, stderr, code := run(t, dir, "", "check")
 		assert.Equal(t, 1, code)
 		assert.Regexp(t, `fault: sqlite:data/windsock.db: messages from \d+ to \d+ cannot be read`, stderr)
 		assert.Contains(t, stderr, "restore the newest backup")
@@ -145,7 +173,7 @@ func TestDamagedPage(t *testing.T) {
 			assert.Zero(t, p.stop())
 		}
 	}
-	_, stderr, code = run(t, dir, "", "backup", "bad.db")
+	_, stderr, code := run(t, dir, "", "backup", "bad.db")
 	assert.Equal(t, 1, code, "what is damaged is no backup")
 	assert.Contains(t, stderr, "windsock check")
 	assert.NoFileExists(t, filepath.Join(dir, "bad.db"))
