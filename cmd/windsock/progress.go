@@ -30,9 +30,12 @@ func (p *progress) show(text func() string) {
 	fmt.Fprintf(p.out, "\r\x1b[K%s", text())
 }
 
-// count shows how far something is of a total, which may be zero: then nobody
-// knows.
+// count shows how far something is of a total. That may be zero, where nobody
+// knows: then it is shown whenever, since it may be long until the next time.
 func (p *progress) count(doing string, done, total int64) {
+	if total <= 0 {
+		p.last = time.Time{}
+	}
 	p.show(func() string {
 		if total <= 0 {
 			return doing
