@@ -86,6 +86,11 @@ func (h *Handler) route(r *http.Request) (func(*Handler, http.ResponseWriter, *h
 	}
 }
 
+// IsOwnPath reports whether a path is one that windsock itself serves.
+func IsOwnPath(path string) bool {
+	return slices.ContainsFunc(actions, func(a action) bool { return a.path == path })
+}
+
 // routeOther finds who else serves a path.
 func (h *Handler) routeOther(r *http.Request) (func(*Handler, http.ResponseWriter, *http.Request) error, error) {
 	if h.Other != nil {
