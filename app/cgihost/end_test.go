@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/windsock-scgi/windsock/app/cgihost"
+	"github.com/windsock-scgi/windsock/scgi"
 	"github.com/windsock-scgi/windsock/scgi/scgitest"
 )
 
@@ -80,7 +81,7 @@ func TestTheGroupIsEnded(t *testing.T) {
 		{"time over, stubborn", "trap '' TERM\nwait; sleep 600", quick, nil, "Status: 504", "ran for longer"},
 		{"too much output", begin + "exec yes", func(h *cgihost.Host) { h.MaxOutput = 1 << 20 }, nil, "begun\ny\ny", "printed more"},
 		{"broken output", "echo nonsense; wait", nil, nil, "Status: 502", "not as it should be"},
-		{"the client goes, no answer yet", "wait", nil, func(t *testing.T, _ *site, conn net.Conn) { require.NoError(t, conn.Close()) }, "", "context canceled"},
+		{"the client goes, no answer yet", "wait", nil, func(t *testing.T, _ *site, conn net.Conn) { require.NoError(t, conn.Close()) }, "", "its client has gone"},
 		{"the client goes midway", begin + "exec yes", nil, func(t *testing.T, _ *site, conn net.Conn) {
 			_, err := io.ReadFull(conn, make([]byte, 1000))
 			require.NoError(t, err)
@@ -92,7 +93,7 @@ func TestTheGroupIsEnded(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			assert.Error(t, s.Config.Shutdown(ctx))
-		}, "", "context canceled"},
+		}, "", "its client has gone"},
 		{"it ends by itself", begin, nil, nil, "begun", ""},
 		{"it closes its output and goes on", begin + "exec >&- 2>&-; wait", quick, nil, "begun", "ran for longer"},
 	} {
@@ -193,4 +194,20 @@ func children(t *testing.T) (all string) {
 		}
 	}
 	return all
+}
+
+// A front end that goes away with a whole answer, as nginx does when it has its
+// Content-Length, does not end what the program does after it.
+func TestWorkAfterAWholeAnswer(t *testing.T) {
+	mark := filepath.Join(t.TempDir(), "done")
+	s := alone(t, `printf 'Content-Type: a/b\nContent-Length: 5000\n\n%5000s'; sleep 0.3; touch '`+mark+`'`, nil)
+	conn, br := s.open(t, scgitest.Get("/mount/cgi"))
+	resp, err := scgi.ReadResponse(br, nil)
+	require.NoError(t, err)
+	_, err = io.ReadFull(resp.Body, make([]byte, 5000))
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+	require.Eventually(t, func() bool { _, err := os.Stat(mark); return err == nil }, patience, time.Millisecond)
+	s.Close()
+	assert.NotContains(t, s.log.String(), "warn")
 }

@@ -18,11 +18,12 @@ import (
 
 // Why a program is ended before its time.
 var (
-	errTooLong   = errors.New("it ran for longer than it may")
-	errTooMuch   = errors.New("it printed more than it may")
-	errBody      = errors.New("the request's body broke off")
-	errNotTaken  = errors.New("its answer was not taken")
-	errMalformed = errors.New("its output is not as it should be") // which is logged
+	errClientGone = errors.New("its client has gone")
+	errTooLong    = errors.New("it ran for longer than it may")
+	errTooMuch    = errors.New("it printed more than it may")
+	errBody       = errors.New("the request's body broke off")
+	errNotTaken   = errors.New("its answer was not taken")
+	errMalformed  = errors.New("its output is not as it should be") // of which the log knows more
 )
 
 // answerSlack is what an answer may take after the program's time is over.
@@ -42,10 +43,16 @@ type run struct {
 // run runs a program and answers with what it prints.
 func (h *Host) run(w http.ResponseWriter, r *http.Request, s script) {
 	logger := h.Logger.With().Str("program", s.name).Logger()
-	timed, cancel := context.WithTimeoutCause(r.Context(), h.timeout(), errTooLong)
+	timed, cancel := context.WithTimeoutCause(context.WithoutCancel(r.Context()), h.timeout(), errTooLong)
 	defer cancel()
 	ctx, stop := context.WithCancelCause(timed)
 	defer stop(nil)
+	answer := &answer{ResponseWriter: w}
+	defer context.AfterFunc(r.Context(), func() {
+		if !answer.whole.Load() { // else the front end has all that it wants, and the program may finish
+			stop(errClientGone)
+		}
+	})()
 	p, err := h.start(s, environ(r, s, h.Software), r.ContentLength > 0, stop)
 	if err != nil {
 		logger.Error().Err(err).Str("file", s.file).Msg("a CGI program could not be started")
@@ -59,7 +66,7 @@ func (h *Host) run(w http.ResponseWriter, r *http.Request, s script) {
 	// A client that takes its answer slowly must not hold a place for longer.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.timeout() + answerSlack)) // not every Response has one
 	run := &run{host: h, process: p, ctx: ctx, stop: stop, logger: logger, request: r, answer: &scgi.CGIWriter{
-		Response: w, Request: r, LocalRedirect: h.localRedirect(), Logger: slog.New(zerolog.NewSlogHandler(logger)),
+		Response: answer, Request: r, LocalRedirect: h.localRedirect(), Logger: slog.New(zerolog.NewSlogHandler(logger)),
 	}}
 	cause := run.copyAll()
 	h.forget(p)
@@ -163,6 +170,7 @@ func (r *run) logEnd(cause error) {
 	switch {
 	case err != nil:
 		r.logger.Error().Err(err).Msg("the end of a CGI program is not known")
+	case errors.Is(cause, errMalformed): // that is logged
 	case cause != nil:
 		r.logger.Warn().Str("because", cause.Error()).Stringer("ended", state).Msg("a CGI program was ended")
 	case !state.Success():
