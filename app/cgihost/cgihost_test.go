@@ -21,6 +21,7 @@ import (
 	"github.com/windsock-scgi/windsock/app/cgihost"
 	"github.com/windsock-scgi/windsock/scgi"
 	"github.com/windsock-scgi/windsock/scgi/scgitest"
+	"github.com/windsock-scgi/windsock/scgi/scgitest/frontend"
 )
 
 // programs are those for tests, from this folder.
@@ -54,6 +55,8 @@ func (j *journal) String() string {
 // serve serves the test programs at /cgi, and with them what configure changes.
 func serve(t *testing.T, configure func(*cgihost.Host)) *site {
 	t.Helper()
+	frontend.RequireProgram(t, "perl", "perl-base")
+	frontend.RequireProgram(t, "/usr/bin/python3", "python3-minimal")
 	log := &journal{}
 	host := &cgihost.Host{
 		Programs: []cgihost.Mount{{Prefix: "/cgi", File: programs}},

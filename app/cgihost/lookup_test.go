@@ -4,6 +4,7 @@ package cgihost_test
 
 import (
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -165,4 +166,40 @@ func TestParseMount(t *testing.T) {
 	assert.NoError(t, cgihost.Mount{File: programs + "/hello.sh"}.Check())
 	assert.ErrorContains(t, cgihost.Mount{File: programs + "/README.md"}.Check(), "neither a folder nor an executable file")
 	assert.ErrorIs(t, cgihost.Mount{File: programs + "/none"}.Check(), os.ErrNotExist)
+}
+
+// FuzzFind holds that whatever is asked for, only what lies directly in the folder
+// is found, by its own name.
+func FuzzFind(f *testing.F) {
+	for _, uri := range []string{"/cgi/hello.sh", "/cgi/hello.sh/a?b", "/cgi/README.md", "/cgi/../cgi/hello.sh", "/cgi/%68ello.sh",
+		"/cgi/hello.sh%2f..", "/cgi/.", "/cgi//hello.sh", "/cgi/hello.sh%00", "/cgi/%2e%2e/cgi/hello.sh", "/cgi/hello.sh/%2E%2e/", "/CGI/hello.sh"} {
+		f.Add(uri, "")
+	}
+	f.Add("/x", "/cgi/hello.sh/../..")
+	entries, err := os.ReadDir(programs)
+	require.NoError(f, err)
+	runs := make(map[string]bool)
+	for _, entry := range entries {
+		runs[entry.Name()] = strings.HasSuffix(entry.Name(), ".sh") || strings.HasSuffix(entry.Name(), ".py") || strings.HasSuffix(entry.Name(), ".pl")
+	}
+	h := &cgihost.Host{Programs: []cgihost.Mount{{Prefix: "/cgi", File: programs}}}
+	f.Fuzz(func(t *testing.T, uri, path string) {
+		u, err := url.ParseRequestURI(uri)
+		if err != nil || u.Host != "" || u.Opaque != "" {
+			return
+		}
+		if path != "" {
+			u.Path, u.RawPath = path, "" // a front end that rewrites
+		}
+		if !h.Has(&http.Request{Method: "GET", URL: u, RequestURI: uri, Header: http.Header{}}) {
+			return
+		}
+		segments := strings.Split(u.Path, "/")
+		require.Equal(t, []string{"", "cgi"}, segments[:2])
+		require.True(t, runs[segments[2]], "%q", u.Path)
+		require.NotContains(t, segments, "..")
+		require.NotContains(t, segments, ".")
+		require.NotContains(t, u.Path, "\x00")
+		require.NotContains(t, strings.ToLower(strings.SplitN(uri, "?", 2)[0]), "%2f")
+	})
 }

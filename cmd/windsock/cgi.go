@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -75,7 +74,7 @@ func (c *cgiSettings) newPrograms(mount string, logger zerolog.Logger) (*program
 		Mount:     mount,
 		Timeout:   c.Timeout,
 		MaxOutput: c.Output << 20,
-		Software:  "windsock/" + strings.ReplaceAll(versionText(), " ", "-"),
+		Software:  software(),
 		Logger:    logger,
 	}
 	return &programs{host, &app.Queue{Handler: host, Running: c.Running, Waiting: c.Waiting, Patience: c.Timeout}}, nil
@@ -107,4 +106,13 @@ func (p *programs) kill() {
 	if p != nil {
 		p.host.Kill()
 	}
+}
+
+// software is SERVER_SOFTWARE: a version only where it may stand in that, RFC
+// 3875, section 4.1.17.
+func software() string {
+	if version == "" {
+		return "windsock"
+	}
+	return "windsock/" + version
 }

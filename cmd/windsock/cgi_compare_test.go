@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -20,8 +22,8 @@ import (
 // are not root's.
 func cgiFolder(t testing.TB) string {
 	t.Helper()
-	frontend.RequireProgram(t, "perl", "perl")
-	frontend.RequireProgram(t, "/usr/bin/python3", "python3")
+	frontend.RequireProgram(t, "perl", "perl-base")
+	frontend.RequireProgram(t, "/usr/bin/python3", "python3-minimal")
 	dir := folder(t)
 	files, err := filepath.Glob("../../testdata/cgi/*.*")
 	require.NoError(t, err)
@@ -55,7 +57,7 @@ func cgiServers(t *testing.T) map[string]*frontend.Frontend {
 			Require all granted
 		</Directory>`, programs)
 	return map[string]*frontend.Frontend{
-		"windsock": frontend.Start(t, frontend.Nginx, frontend.Config{Style: frontend.Full,
+		"windsock": frontend.Start(t, frontend.Nginx, frontend.Config{
 			Backend: "unix:" + filepath.Join(dir, "data", "windsock.sock")}),
 		"lighttpd": frontend.Start(t, frontend.Lighttpd, lighttpd),
 		"apache":   frontend.Start(t, frontend.Apache, apache),
@@ -248,4 +250,41 @@ func TestCGIPrograms(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a program prints reaches the client while it goes on, with nginx's deploy
+// file; and a client that leaves ends it.
+func TestCGIStreamsBehindNginx(t *testing.T) {
+	dir := folder(t)
+	program := filepath.Join(dir, "events")
+	require.NoError(t, os.WriteFile(program, []byte(`#!/bin/sh
+printf 'Content-Type: text/event-stream\nX-Accel-Buffering: no\n\n'
+for n in 1 2 3; do
+	printf 'data: %s\n\n' $n
+	while ! [ -e go.$n ]; do sleep 0.02; done
+done
+echo $$ >pid.new; mv pid.new pid
+sleep 600
+`), 0o755))
+	serve(t, dir, "--cgi", "/events="+program)
+	front := frontend.Start(t, frontend.Nginx, frontend.Config{Backend: "unix:" + filepath.Join(dir, "data", "windsock.sock")})
+	resp, err := http.Get(front.URL + "/habitat/events")
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	events := bufio.NewReader(resp.Body)
+	for n := 1; n <= 3; n++ {
+		line, err := events.ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprintf("data: %d\n", n), line)
+		_, err = events.ReadString('\n')
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, fmt.Sprint("go.", n)), nil, 0o644)) // the next one, please
+	}
+	var pid []byte
+	require.Eventually(t, func() (ok bool) {
+		pid, err = os.ReadFile(filepath.Join(dir, "pid"))
+		return err == nil
+	}, patience, time.Millisecond)
+	require.NoError(t, resp.Body.Close())
+	assertGone(t, []int{number(t, string(pid))})
 }
