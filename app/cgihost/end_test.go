@@ -81,7 +81,7 @@ func TestTheGroupIsEnded(t *testing.T) {
 		{"time over, stubborn", "trap '' TERM\nwait; sleep 600", quick, nil, "Status: 504", "ran for longer"},
 		{"too much output", begin + "exec yes", func(h *cgihost.Host) { h.MaxOutput = 1 << 20 }, nil, "begun\ny\ny", "printed more"},
 		{"broken output", "echo nonsense; wait", nil, nil, "Status: 502", "not as it should be"},
-		{"the client goes, no answer yet", "wait", nil, func(t *testing.T, _ *site, conn net.Conn) { require.NoError(t, conn.Close()) }, "", "its client has gone"},
+		{"the client goes, no answer yet", "wait", nil, func(t *testing.T, _ *site, conn net.Conn) { require.NoError(t, conn.Close()) }, "", "since its client has gone"},
 		{"the client goes midway", begin + "exec yes", nil, func(t *testing.T, _ *site, conn net.Conn) {
 			_, err := io.ReadFull(conn, make([]byte, 1000))
 			require.NoError(t, err)
@@ -93,7 +93,7 @@ func TestTheGroupIsEnded(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			assert.Error(t, s.Config.Shutdown(ctx))
-		}, "", "its client has gone"},
+		}, "", "since its client has gone"},
 		{"it ends by itself", begin, nil, nil, "begun", ""},
 		{"it closes its output and goes on", begin + "exec >&- 2>&-; wait", quick, nil, "begun", "ran for longer"},
 	} {

@@ -171,6 +171,8 @@ func (r *run) logEnd(cause error) {
 	case err != nil:
 		r.logger.Error().Err(err).Msg("the end of a CGI program is not known")
 	case errors.Is(cause, errMalformed): // that is logged
+	case errors.Is(cause, errClientGone):
+		r.logger.Info().Stringer("ended", state).Msg("a CGI program was ended, since its client has gone")
 	case cause != nil:
 		r.logger.Warn().Str("because", cause.Error()).Stringer("ended", state).Msg("a CGI program was ended")
 	case !state.Success():

@@ -58,11 +58,17 @@ type programs struct {
 	queue *app.Queue
 }
 
-// newPrograms looks whether they are there. It returns nil when there is no --cgi.
-func (c *cgiSettings) newPrograms(mount string, logger zerolog.Logger) (*programs, error) {
+// newPrograms looks whether they are there, and whether those who wait for them
+// leave enough of the conns connections to others. It returns nil when there is
+// no --cgi.
+func (c *cgiSettings) newPrograms(mount string, conns int, logger zerolog.Logger) (*programs, error) {
 	mounts, err := c.mounts()
 	if err != nil || len(mounts) == 0 {
 		return nil, err
+	}
+	if c.Running+c.Waiting > conns/4 {
+		return nil, usageError{fmt.Errorf("--cgi-running and --cgi-waiting are %d together, and may take a quarter of the %d connections"+
+			" that the limit of descriptors allows: lower them, or raise it (ulimit -n)", c.Running+c.Waiting, conns)}
 	}
 	for _, m := range mounts {
 		if err := m.Check(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -247,6 +248,11 @@ func TestCGIFlags(t *testing.T) {
 		assert.Equal(t, 1, code)
 		assert.Contains(t, stderr, text)
 	}
+	few := exec.Command("sh", "-c", "ulimit -n 200; exec "+binary(t, buildFlags...)+" serve --cgi /x="+program)
+	few.Dir, few.Env = dir, surroundings()
+	out, err := few.CombinedOutput()
+	assert.Error(t, err)
+	assert.Contains(t, string(out), "a quarter of the 100 connections")
 	assert.NoFileExists(t, filepath.Join(dir, "data", "windsock.db"))
 
 	p := serve(t, dir, "--cgi", "/="+dir, "--cgi", "/one=program")

@@ -42,7 +42,8 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	programs, err := c.CGI.newPrograms(c.Mount, logger)
+	conns := maxConns()
+	programs, err := c.CGI.newPrograms(c.Mount, conns, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +51,6 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	conns := maxConns()
 	tail := &app.Tail{Log: store, MaxSubscribers: conns / 2, Logger: logger} // the rest is for those who post
 	if err := tail.Start(context.Background()); err != nil {
 		return nil, errors.Join(err, store.Close())
