@@ -67,7 +67,7 @@ func assertDead(t *testing.T, pids []int) {
 // Whatever ends a run ends the whole group, even one that ignores SIGTERM.
 func TestTheGroupIsEnded(t *testing.T) {
 	const begin = "printf 'Content-Type: a/b\\n\\nbegun\\n'\n"
-	quick := func(h *cgihost.Host) { h.Timeout = 300 * time.Millisecond }
+	soon := func(h *cgihost.Host) { h.Timeout = 3 * time.Second } // it has begun by then, however busy the machine
 	for _, row := range []struct {
 		name      string
 		script    string
@@ -76,9 +76,9 @@ func TestTheGroupIsEnded(t *testing.T) {
 		answer    string // a part of it; empty for none
 		log       string
 	}{
-		{"time over, no answer yet", "wait", quick, nil, "Status: 504", "ran for longer"},
-		{"time over midway", begin + "wait", quick, nil, "begun", "ran for longer"},
-		{"time over, stubborn", "trap '' TERM\nwait; sleep 600", quick, nil, "Status: 504", "ran for longer"},
+		{"time over, no answer yet", "wait", soon, nil, "Status: 504", "ran for longer"},
+		{"time over midway", begin + "wait", soon, nil, "begun", "ran for longer"},
+		{"time over, stubborn", "trap '' TERM\nwait; sleep 600", soon, nil, "Status: 504", "ran for longer"},
 		{"too much output", begin + "exec yes", func(h *cgihost.Host) { h.MaxOutput = 1 << 20 }, nil, "begun\ny\ny", "printed more"},
 		{"broken output", "echo nonsense; wait", nil, nil, "Status: 502", "not as it should be"},
 		{"the client goes, no answer yet", "wait", nil, func(t *testing.T, _ *site, conn net.Conn) { require.NoError(t, conn.Close()) }, "", "since its client has gone"},
@@ -95,7 +95,7 @@ func TestTheGroupIsEnded(t *testing.T) {
 			assert.Error(t, s.Config.Shutdown(ctx))
 		}, "", "since its client has gone"},
 		{"it ends by itself", begin, nil, nil, "begun", ""},
-		{"it closes its output and goes on", begin + "exec >&- 2>&-; wait", quick, nil, "begun", "ran for longer"},
+		{"it closes its output and goes on", begin + "exec >&- 2>&-; wait", soon, nil, "begun", "ran for longer"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -144,7 +144,7 @@ func TestOutputOfWhatIsLeftBehind(t *testing.T) {
 
 // A broken answer does not look whole.
 func TestBrokenAnswerIsSeen(t *testing.T) {
-	s := alone(t, `printf 'Content-Type: a/b\nContent-Length: 10000\n\n%5000s'; sleep 600`, func(h *cgihost.Host) { h.Timeout = 300 * time.Millisecond })
+	s := alone(t, `printf 'Content-Type: a/b\nContent-Length: 10000\n\n%5000s'; sleep 600`, func(h *cgihost.Host) { h.Timeout = 3 * time.Second })
 	resp, err := s.Client().Get("http://example.org/mount/cgi")
 	require.NoError(t, err)
 	defer resp.Body.Close()
@@ -154,15 +154,13 @@ func TestBrokenAnswerIsSeen(t *testing.T) {
 
 // Neither a descriptor nor a process stays behind, whatever a run was like.
 func TestNothingIsLeft(t *testing.T) {
-	s := serve(t, func(h *cgihost.Host) {
-		h.Timeout = 100 * time.Millisecond
-		h.Programs = append(h.Programs, cgihost.Mount{Prefix: "/hang", File: program(t, "sleep 600")})
-	})
+	s := serve(t, nil)
+	hang := alone(t, "sleep 600", func(h *cgihost.Host) { h.Timeout = 100 * time.Millisecond })
 	round := func() {
 		s.ask(t, "POST", "/mount/cgi/echo.py", "body")
 		s.ask(t, "POST", "/mount/cgi/ignores-body.sh", strings.Repeat("x", 1<<20))
 		s.ask(t, "GET", "/mount/cgi/empty.sh", "")
-		resp, _ := s.ask(t, "GET", "/mount/hang", "")
+		resp, _ := hang.ask(t, "GET", "/mount/cgi", "")
 		assert.Equal(t, http.StatusGatewayTimeout, resp.StatusCode)
 	}
 	round()
@@ -171,6 +169,7 @@ func TestNothingIsLeft(t *testing.T) {
 		round()
 	}
 	s.host.Close()
+	hang.host.Close()
 	assert.Eventually(t, func() bool { return descriptors(t) <= before }, patience, time.Millisecond, "descriptors")
 	assert.Empty(t, children(t))
 }
