@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -53,7 +54,7 @@ func (j *journal) String() string {
 }
 
 // serve serves the test programs at /cgi, and with them what configure changes.
-func serve(t *testing.T, configure func(*cgihost.Host)) *site {
+func serve(t testing.TB, configure func(*cgihost.Host)) *site {
 	t.Helper()
 	frontend.RequireProgram(t, "perl", "perl-base")
 	frontend.RequireProgram(t, "/usr/bin/python3", "python3-minimal")
@@ -81,13 +82,20 @@ func serve(t *testing.T, configure func(*cgihost.Host)) *site {
 }
 
 // program makes an executable file of a script.
-func program(t *testing.T, script string) (file string) {
+func program(t testing.TB, script string) (file string) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "program")
-	// By another name first: while it is open for writing, a child that another
-	// test has just forked would keep it from being run.
-	require.NoError(t, os.WriteFile(file, []byte("#!/bin/sh\n"+script), 0o755))
+	writeProgram(t, file, "#!/bin/sh\n"+script)
 	return file
+}
+
+// writeProgram writes an executable file. Meanwhile nothing is started: it would
+// have the file open for writing for a moment, and no such file can be run.
+func writeProgram(t testing.TB, file, text string) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o755))
 }
 
 // alone serves one script, at /cgi.

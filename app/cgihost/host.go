@@ -6,8 +6,9 @@
 // working directory; never arguments. Reading and writing go on side by side. It
 // leads a process group of its own, and nothing of that group outlives the
 // request: SIGTERM ends it when the client goes away, the time is over, or
-// anything else ends the answer, SIGKILL two seconds later. What must live on
-// leaves the group with setsid(1).
+// anything else ends the answer, SIGKILL two seconds later. What a program leaves
+// behind may still print, for two seconds at most, and is killed then. What must
+// live on leaves the group with setsid(1).
 //
 // Programs run with the rights of this process: they can read and write whatever
 // it can, its store included.

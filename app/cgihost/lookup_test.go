@@ -27,8 +27,8 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("LC_CTYPE", "")
 	t.Setenv("WINDSOCK_SECRET", "x")
 	file := filepath.Join(t.TempDir(), "environment")
-	require.NoError(t, os.WriteFile(file, []byte("#!/usr/bin/perl\n"+
-		`print "Content-Type: text/plain\n\n"; print "$_=$ENV{$_}\n" for sort keys %ENV; print "@ARGV\n"`), 0o755))
+	writeProgram(t, file, "#!/usr/bin/perl\n"+
+		`print "Content-Type: text/plain\n\n"; print "$_=$ENV{$_}\n" for sort keys %ENV; print "@ARGV\n"`)
 	s := serve(t, func(h *cgihost.Host) { h.Programs = []cgihost.Mount{{Prefix: "/cgi/env", File: file}} })
 	answer, err := s.Send(scgitest.Request("body", "CONTENT_LENGTH", "4", "SCGI", "1", "REQUEST_METHOD", "POST",
 		"REQUEST_URI", "/mount/cgi/env/a%20b/c?x+y", "QUERY_STRING", "x+y", "CONTENT_TYPE", "text/plain", "SCRIPT_NAME", "/mount",
@@ -71,11 +71,11 @@ func TestEnvironmentOfLittle(t *testing.T) {
 func TestWhatIsNoProgram(t *testing.T) {
 	folder := t.TempDir()
 	outside := program(t, "echo Status: 200; echo")
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "yes"), []byte("#!/bin/sh\necho Status: 200; echo"), 0o755))
+	writeProgram(t, filepath.Join(folder, "yes"), "#!/bin/sh\necho Status: 200; echo")
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "data.txt"), []byte("secret"), 0o644))
-	require.NoError(t, os.WriteFile(filepath.Join(folder, ".hidden"), []byte("#!/bin/sh\necho Status: 200; echo"), 0o755))
+	writeProgram(t, filepath.Join(folder, ".hidden"), "#!/bin/sh\necho Status: 200; echo")
 	require.NoError(t, os.MkdirAll(filepath.Join(folder, "sub"), 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "sub", "below"), []byte("#!/bin/sh\necho Status: 200; echo"), 0o755))
+	writeProgram(t, filepath.Join(folder, "sub", "below"), "#!/bin/sh\necho Status: 200; echo")
 	require.NoError(t, os.Symlink(outside, filepath.Join(folder, "link")))
 	require.NoError(t, os.Symlink("yes", filepath.Join(folder, "inner-link")))
 	require.NoError(t, os.Symlink(filepath.Dir(outside), filepath.Join(folder, "sub", "away")))
@@ -125,7 +125,7 @@ func TestProgramsAreLookedUpEachTime(t *testing.T) {
 // What cannot be started is 502, and the log says why.
 func TestNotStarted(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "p")
-	require.NoError(t, os.WriteFile(file, []byte("#!/no/such/interpreter\n"), 0o755))
+	writeProgram(t, file, "#!/no/such/interpreter\n")
 	s := serve(t, func(h *cgihost.Host) { h.Programs = []cgihost.Mount{{Prefix: "/cgi", File: file}} })
 	resp, body := s.ask(t, "POST", "/mount/cgi", "x")
 	assert.Equal(t, http.StatusBadGateway, resp.StatusCode)

@@ -135,3 +135,19 @@ func TestLocalRedirect(t *testing.T) {
 	assert.Equal(t, http.StatusBadGateway, resp.StatusCode)
 	assert.Contains(t, loop.log.String(), "more than 10 local redirects")
 }
+
+// BenchmarkProgram is a whole request: a shell is started, prints a line, and is
+// waited for.
+func BenchmarkProgram(b *testing.B) {
+	s := serve(b, nil)
+	client := s.Client()
+	b.ReportAllocs()
+	for b.Loop() {
+		resp, err := client.Get("http://example.org/mount/cgi/hello.sh")
+		require.NoError(b, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(b, err)
+		require.Equal(b, "hello", string(body))
+	}
+	require.Equal(b, uint64(b.N), s.Config.Stats().Requests)
+}

@@ -30,10 +30,10 @@ func cgiFolder(t testing.TB) string {
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.Base(file)), text, 0o755))
+		writeProgram(t, filepath.Join(dir, filepath.Base(file)), string(text))
 	}
 	const hidden = "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\nhidden'\n"
-	require.NoError(t, os.WriteFile(filepath.Join(dir, ".hidden.sh"), []byte(hidden), 0o755))
+	writeProgram(t, filepath.Join(dir, ".hidden.sh"), hidden)
 	return dir
 }
 
@@ -257,7 +257,7 @@ func TestCGIPrograms(t *testing.T) {
 func TestCGIStreamsBehindNginx(t *testing.T) {
 	dir := folder(t)
 	program := filepath.Join(dir, "events")
-	require.NoError(t, os.WriteFile(program, []byte(`#!/bin/sh
+	writeProgram(t, program, `#!/bin/sh
 printf 'Content-Type: text/event-stream\nX-Accel-Buffering: no\n\n'
 for n in 1 2 3; do
 	printf 'data: %s\n\n' $n
@@ -265,7 +265,7 @@ for n in 1 2 3; do
 done
 echo $$ >pid.new; mv pid.new pid
 sleep 600
-`), 0o755))
+`)
 	serve(t, dir, "--cgi", "/events="+program)
 	front := frontend.Start(t, frontend.Nginx, frontend.Config{Backend: "unix:" + filepath.Join(dir, "data", "windsock.sock")})
 	resp, err := http.Get(front.URL + "/habitat/events")

@@ -29,7 +29,7 @@ func newSlowProgram(t *testing.T) slowProgram {
 	t.Helper()
 	p := slowProgram{folder(t)}
 	require.NoError(t, os.Mkdir(p.path("running"), 0o755))
-	require.NoError(t, os.WriteFile(p.path("slow"), []byte(`#!/bin/sh
+	writeProgram(t, p.path("slow"), `#!/bin/sh
 [ "$QUERY_STRING" != stubborn ] || trap '' TERM
 sleep 600 >/dev/null 2>&1 &
 echo $! >running/$$.new
@@ -38,8 +38,17 @@ ls running | grep -vc new >>most
 while ! [ -e go ]; do sleep 0.05; done
 rm running/$$
 printf 'Content-Type: text/plain\n\ndone'
-`), 0o755))
+`)
 	return p
+}
+
+// writeProgram writes an executable file. Meanwhile nothing is started: it would
+// have the file open for writing for a moment, and no such file can be run.
+func writeProgram(t testing.TB, file, text string) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o755))
 }
 
 func (p slowProgram) path(name string) string { return filepath.Join(p.dir, name) }
@@ -225,12 +234,25 @@ func TestCGIForcedStop(t *testing.T) {
 	}
 }
 
+// A killed windsock takes its programs with it.
+func TestCGIKilled(t *testing.T) {
+	slow := newSlowProgram(t)
+	p := serve(t, folder(t), "--cgi", "/cgi="+slow.dir, "--cgi-running=3")
+	p.visit("/cgi/slow?stubborn", 3)
+	pids := slow.processes(t, 3)
+	p.signal(syscall.SIGKILL)
+	for i := 0; i < len(pids); i += 2 {
+		assertGone(t, pids[i:i+1])
+		require.NoError(t, syscall.Kill(pids[i+1], syscall.SIGKILL), "their children are left to themselves")
+	}
+}
+
 // A program serves what windsock does not, in the same log; a whole command line
 // of them is checked before anything is made.
 func TestCGIFlags(t *testing.T) {
 	dir := folder(t)
 	program := filepath.Join(dir, "program")
-	require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\nprintf 'Content-Type: text/plain\n\n%s %s %s' $SCRIPT_NAME $PATH_INFO $SERVER_SOFTWARE\n"), 0o755))
+	writeProgram(t, program, "#!/bin/sh\nprintf 'Content-Type: text/plain\n\n%s %s %s' $SCRIPT_NAME $PATH_INFO $SERVER_SOFTWARE\n")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "text"), nil, 0o644))
 	for args, text := range map[string]string{
 		"--cgi=/x":                                 "is not /PREFIX=PATH",
@@ -255,7 +277,12 @@ func TestCGIFlags(t *testing.T) {
 	assert.Contains(t, string(out), "a quarter of the 100 connections")
 	assert.NoFileExists(t, filepath.Join(dir, "data", "windsock.db"))
 
-	p := serve(t, dir, "--cgi", "/="+dir, "--cgi", "/one=program")
+	t.Setenv("WINDSOCK_CGI", "/two=program")
+	p := serve(t, dir)
+	assert.Regexp(t, "^/two /x ", (<-p.visit("/two/x", 1)).body)
+	assert.Zero(t, p.stop())
+
+	p = serve(t, dir, "--cgi", "/="+dir, "--cgi", "/one=program")
 	a := <-p.visit("/one/more", 1)
 	assert.Regexp(t, `^/one /more windsock$`, a.body)
 	a = <-p.visit("/program/x", 1)
