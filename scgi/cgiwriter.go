@@ -27,7 +27,7 @@ import (
 // Keep-Alive, Proxy-Connection, TE, Trailer, Transfer-Encoding and Upgrade. The
 // body is passed on as it is, and what answers to HEAD, 204 and 304 have of it
 // dropped. Without a Content-Length it is flushed at each Write, so that what
-// streams is seen at once.
+// streams is seen at once; with one, when it is whole.
 //
 // Output with any other header is answered with 502 and logged: one that is
 // empty, ends before the empty line, or is over 64 KiB or 256 fields; what is no
@@ -199,7 +199,7 @@ func (w *CGIWriter) takeBody(p []byte) error {
 	case tooLong:
 		return w.fail(&ProtocolError{Reason: inCGIOutput + "the body is longer than its Content-Length of " +
 			strconv.FormatInt(length, 10)})
-	case length < 0:
+	case length < 0 || w.passed == length:
 		err := http.NewResponseController(w.Response).Flush()
 		if err != nil && !errors.Is(err, http.ErrNotSupported) {
 			w.err = err

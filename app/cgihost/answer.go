@@ -22,6 +22,7 @@ func (a *answer) WriteHeader(status int) {
 	if a.left = length; err != nil {
 		a.left = -1
 	}
+	a.whole.Store(a.left == 0)
 	a.ResponseWriter.WriteHeader(status)
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -81,7 +83,7 @@ func TestTheGroupIsEnded(t *testing.T) {
 		{"time over, stubborn", "trap '' TERM\nwait; sleep 600", soon, nil, "Status: 504", "ran for longer"},
 		{"too much output", begin + "exec yes", func(h *cgihost.Host) { h.MaxOutput = 1 << 20 }, nil, "begun\ny\ny", "printed more"},
 		{"broken output", "echo nonsense; wait", nil, nil, "Status: 502", "not as it should be"},
-		{"the client goes, no answer yet", "wait", nil, func(t *testing.T, _ *site, conn net.Conn) { require.NoError(t, conn.Close()) }, "", "since its client has gone"},
+		{"the client goes, no answer yet", "wait", nil, func(t *testing.T, _ *site, conn net.Conn) { require.NoError(t, conn.Close()) }, "", "its client has gone"},
 		{"the client goes midway", begin + "exec yes", nil, func(t *testing.T, _ *site, conn net.Conn) {
 			_, err := io.ReadFull(conn, make([]byte, 1000))
 			require.NoError(t, err)
@@ -93,7 +95,7 @@ func TestTheGroupIsEnded(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			assert.Error(t, s.Config.Shutdown(ctx))
-		}, "", "since its client has gone"},
+		}, "", "its client has gone"},
 		{"it ends by itself", begin, nil, nil, "begun", ""},
 		{"it closes its output and goes on", begin + "exec >&- 2>&-; wait", soon, nil, "begun", "ran for longer"},
 	} {
@@ -209,4 +211,39 @@ func TestWorkAfterAWholeAnswer(t *testing.T) {
 	require.Eventually(t, func() bool { _, err := os.Stat(mark); return err == nil }, patience, time.Millisecond)
 	s.Close()
 	assert.NotContains(t, s.log.String(), "warn")
+}
+
+// A panic above the program, in a Response say, does not leave it behind.
+func TestPanicAboveAProgram(t *testing.T) {
+	script, members := family(t, "printf 'Content-Type: a/b\\n\\nx'; wait")
+	log := &journal{}
+	h := &cgihost.Host{Programs: []cgihost.Mount{{Prefix: "/cgi", File: program(t, script)}}, Logger: zerolog.New(log)}
+	r := httptest.NewRequest("GET", "/cgi", nil)
+	assert.PanicsWithValue(t, "as the test wants it", func() { h.ServeHTTP(panicking{httptest.NewRecorder()}, r) })
+	assertDead(t, members())
+	h.Close()
+	assert.Contains(t, log.String(), "the server has failed")
+	assert.Empty(t, children(t))
+}
+
+// panicking is a Response that does.
+type panicking struct{ http.ResponseWriter }
+
+func (panicking) Write([]byte) (int, error) { panic("as the test wants it") }
+
+// A short answer that is whole is not held back until the program ends, nor lost
+// when that takes too long.
+func TestWholeAnswerOfASlowProgram(t *testing.T) {
+	s := alone(t, `printf 'Content-Type: a/b\nContent-Length: 5\n\nhello'; sleep 600`, func(h *cgihost.Host) { h.Timeout = 3 * time.Second })
+	conn, br := s.open(t, scgitest.Get("/mount/cgi"))
+	resp, err := scgi.ReadResponse(br, nil)
+	require.NoError(t, err)
+	body := make([]byte, 5)
+	_, err = io.ReadFull(resp.Body, body)
+	require.NoError(t, err)
+	assert.Equal(t, "hello", string(body))
+	assert.NotContains(t, s.log.String(), "ran for longer", "it still runs")
+	_, err = conn.Read(body)
+	assert.Equal(t, io.EOF, err)
+	assert.Contains(t, s.log.String(), "ran for longer")
 }

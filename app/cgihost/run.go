@@ -22,8 +22,8 @@ var (
 	errTooLong    = errors.New("it ran for longer than it may")
 	errTooMuch    = errors.New("it printed more than it may")
 	errBody       = errors.New("the request's body broke off")
-	errNotTaken   = errors.New("its answer was not taken")
 	errMalformed  = errors.New("its output is not as it should be") // of which the log knows more
+	errPanicked   = errors.New("the server has failed")             // which takes its way from here on
 )
 
 // answerSlack is what an answer may take after the program's time is over.
@@ -37,7 +37,8 @@ type run struct {
 	stop    context.CancelCauseFunc
 	logger  zerolog.Logger
 	request *http.Request
-	answer  *scgi.CGIWriter
+	answer  *answer
+	cgi     *scgi.CGIWriter // its source
 }
 
 // run runs a program and answers with what it prints.
@@ -63,19 +64,18 @@ func (h *Host) run(w http.ResponseWriter, r *http.Request, s script) {
 		http.Error(w, http.StatusText(status), status)
 		return
 	}
+	defer h.forget(p)
 	// A client that takes its answer slowly must not hold a place for longer.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.timeout() + answerSlack)) // not every Response has one
-	run := &run{host: h, process: p, ctx: ctx, stop: stop, logger: logger, request: r, answer: &scgi.CGIWriter{
+	run := &run{host: h, process: p, ctx: ctx, stop: stop, logger: logger, request: r, answer: answer, cgi: &scgi.CGIWriter{
 		Response: answer, Request: r, LocalRedirect: h.localRedirect(), Logger: slog.New(zerolog.NewSlogHandler(logger)),
 	}}
-	cause := run.copyAll()
-	h.forget(p)
-	run.finish(w, cause)
+	run.finish(run.copyAll())
 }
 
 // copyAll copies in all directions, and returns when nothing is left of the
-// program: nil, or why it was ended.
-func (r *run) copyAll() error {
+// program. An error is why its output ended before its time.
+func (r *run) copyAll() (err error) {
 	var beside sync.WaitGroup
 	if r.process.stdin != nil {
 		beside.Go(r.copyBody)
@@ -86,21 +86,20 @@ func (r *run) copyAll() error {
 		defer close(dead)
 		r.process.supervise(r.ctx, outputEnded)
 	}()
-	err := r.copyOutput()
-	if err != nil {
-		r.stop(err)
-	}
-	close(outputEnded)
-	<-dead
-	if err == nil && r.ctx.Err() != nil {
-		err = context.Cause(r.ctx) // it printed to its end, but went on
-	}
-	r.logEnd(err)
-	_ = r.request.Body.Close() // wakes copyBody, on either side
-	r.process.closeInput()
-	beside.Wait()
-	r.process.closePipes()
-	return err
+	err = errPanicked
+	defer func() { // even then nothing is left
+		if err != nil {
+			r.stop(err)
+		}
+		close(outputEnded)
+		<-dead
+		r.logEnd()
+		_ = r.request.Body.Close() // wakes copyBody, on either side
+		r.process.closeInput()
+		beside.Wait()
+		r.process.closePipes()
+	}()
+	return r.copyOutput()
 }
 
 // copyBody gives the program the request's body. It need not take it.
@@ -154,25 +153,25 @@ func (r *run) copyOutput() error {
 
 // write writes a piece of output to the answer.
 func (r *run) write(p []byte) error {
-	_, err := r.answer.Write(p)
+	_, err := r.cgi.Write(p)
 	switch malformed := (*scgi.ProtocolError)(nil); {
 	case errors.As(err, &malformed):
 		return errMalformed
 	case err != nil:
-		return fmt.Errorf("%w: %w", errNotTaken, err)
+		return fmt.Errorf("%w: %w", errClientGone, err)
 	}
 	return nil
 }
 
 // logEnd takes the program's end and logs one that was not well.
-func (r *run) logEnd(cause error) {
+func (r *run) logEnd() {
 	state, err := r.process.reap()
-	switch {
+	switch cause := context.Cause(r.ctx); {
 	case err != nil:
 		r.logger.Error().Err(err).Msg("the end of a CGI program is not known")
 	case errors.Is(cause, errMalformed): // that is logged
 	case errors.Is(cause, errClientGone):
-		r.logger.Info().Stringer("ended", state).Msg("a CGI program was ended, since its client has gone")
+		r.logger.Info().Str("because", cause.Error()).Stringer("ended", state).Msg("a CGI program was ended")
 	case cause != nil:
 		r.logger.Warn().Str("because", cause.Error()).Stringer("ended", state).Msg("a CGI program was ended")
 	case !state.Success():
@@ -180,12 +179,12 @@ func (r *run) logEnd(cause error) {
 	}
 }
 
-// finish ends the answer. cause is why the program was ended, or nil.
-func (r *run) finish(w http.ResponseWriter, cause error) {
+// finish ends the answer. cause is why the output ended before its time.
+func (r *run) finish(cause error) {
 	status := 0
 	switch {
-	case cause == nil:
-		_ = r.answer.Close() // what is wrong is logged, and shows in the answer
+	case cause == nil || r.answer.whole.Load():
+		_ = r.cgi.Close() // what is wrong is logged, and shows in the answer
 		return
 	case errors.Is(cause, errMalformed):
 		return // it is answered
@@ -200,8 +199,8 @@ func (r *run) finish(w http.ResponseWriter, cause error) {
 	case errors.Is(cause, errBody):
 		status = http.StatusBadRequest
 	}
-	if r.answer.Begun() || status == 0 {
+	if r.cgi.Begun() || status == 0 {
 		panic(http.ErrAbortHandler) // so that half an answer does not look whole
 	}
-	http.Error(w, http.StatusText(status), status)
+	http.Error(r.answer, http.StatusText(status), status)
 }
