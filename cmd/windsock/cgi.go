@@ -58,22 +58,35 @@ type programs struct {
 	queue *app.Queue
 }
 
-// newPrograms looks whether they are there, and whether those who wait for them
-// leave enough of the conns connections to others. It returns nil when there is
-// no --cgi.
+// check looks whether the programs and folders are there.
+func (c *cgiSettings) check() error {
+	mounts, err := c.mounts()
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, m := range mounts {
+		if err := m.Check(); err != nil {
+			faults = append(faults, fmt.Errorf("--cgi %s/: %w", m.Prefix, err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// newPrograms makes ready to run them, unless those who wait for them could take
+// too many of the conns connections from others. It returns nil when there is no
+// --cgi.
 func (c *cgiSettings) newPrograms(mount string, conns int, logger zerolog.Logger) (*programs, error) {
 	mounts, err := c.mounts()
 	if err != nil || len(mounts) == 0 {
 		return nil, err
 	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
 	if c.Running+c.Waiting > conns/4 {
 		return nil, usageError{fmt.Errorf("--cgi-running and --cgi-waiting are %d together, and may take a quarter of the %d connections"+
 			" that the limit of descriptors allows: lower them, or raise it (ulimit -n)", c.Running+c.Waiting, conns)}
-	}
-	for _, m := range mounts {
-		if err := m.Check(); err != nil {
-			return nil, fmt.Errorf("--cgi %s: %w", m.Prefix, err)
-		}
 	}
 	host := &cgihost.Host{
 		Programs:  mounts,
