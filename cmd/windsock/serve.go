@@ -22,6 +22,8 @@ type serveCommand struct {
 	Mount  string        `placeholder:"PATH" env:"WINDSOCK_MOUNT" help:"The path that the front end serves us under, such as /habitat. Needed only where the front end sends no PATH_INFO (nginx's stock scgi_params)."`
 	HTTP   string        `name:"http" placeholder:"HOST:PORT" env:"WINDSOCK_HTTP" help:"Also serve plain HTTP there, through the first --listen address: a front end for development."`
 	Grace  time.Duration `placeholder:"TIME" env:"WINDSOCK_GRACE" default:"10s" help:"How long a stop waits for requests before it breaks them off and exits with 1. (${default})"`
+
+	CGI cgiSettings `embed:""`
 }
 
 // Validate is called by kong when all is parsed.
@@ -49,7 +51,7 @@ func (c *serveCommand) Validate() error {
 	if c.Grace <= 0 {
 		return errors.New("--grace: must be more than nothing")
 	}
-	return nil
+	return errors.Join(c.CGI.faults()...)
 }
 
 // storePath is the file that a store's URL names.
@@ -64,14 +66,15 @@ func storePath(url string) (string, error) {
 // Run serves until a signal or a failure ends it.
 func (c *serveCommand) Run(env environment) error {
 	// Signals first: one that comes while the rest starts is not lost. Without
-	// SIGPIPE the end of a log's reader is not ours.
+	// SIGPIPE the end of a log's reader is not ours; it is taken and not ignored,
+	// since CGI programs would inherit that.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	signal.Ignore(syscall.SIGPIPE)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
 	logger, flush := newLogger(env.stderr)
 	defer flush()
@@ -98,6 +101,7 @@ func (c *serveCommand) Run(env environment) error {
 	}
 	go func() {
 		<-signals
+		s.programs.kill()
 		logger.Warn().Msg("stopped at once by a second signal")
 		flush()
 		os.Exit(exitFailed)
