@@ -21,10 +21,12 @@ const (
 )
 
 // What is read of the log at a time, by the tail and by those who catch up:
-// whatever comes first, and then the rest of that message.
+// whatever comes first, and then the rest of that message. Those who catch up
+// hold a page each for as long as their client takes it, so theirs is smaller.
 const (
-	followPage  = 500
-	followBytes = 256 << 10
+	followPage   = 500
+	followBytes  = 256 << 10
+	catchUpBytes = 64 << 10
 )
 
 // maxCatchUps is how many subscribers read the log at the same time. The others

@@ -30,6 +30,11 @@ func (c *checkCommand) Run(env environment) error {
 			faults = append(faults, err)
 		}
 	}
+	if len(c.CGI.faults()) == 0 {
+		if err := c.CGI.check(); err != nil {
+			faults = append(faults, err)
+		}
+	}
 	for _, fault := range faults {
 		fmt.Fprintf(env.stderr, "fault: %v\n", fault)
 	}

@@ -24,13 +24,13 @@ func TestCheckSettings(t *testing.T) {
 
 	_, stderr, code = run(t, dir, "", "check", "--listen", "tcp:0.0.0.0:4000", "--listen", "unix:nowhere/x.sock",
 		"--listen", "unix:y.sock?group=nosuchgroup", "--listen", "unix:file", "--listen", "tcp:nosuchhost.invalid:4000",
-		"--store", "sqlite:elsewhere/x.db", "--mount", "habitat", "--http", "8080", "--grace=-1s")
+		"--store", "sqlite:elsewhere/x.db", "--mount", "habitat", "--http", "8080", "--grace=-1s", "--cgi", "/x=nosuchprogram")
 	assert.Equal(t, 1, code)
-	for _, want := range []string{"allow=", "nowhere", "nosuchgroup", "no socket", "nosuchhost", "elsewhere", "--mount", "--http", "--grace"} {
+	for _, want := range []string{"allow=", "nowhere", "nosuchgroup", "no socket", "nosuchhost", "elsewhere", "--mount", "--http", "--grace", "nosuchprogram"} {
 		assert.Contains(t, stderr, want)
 	}
-	assert.Equal(t, 9, strings.Count(stderr, "fault: "), stderr)
-	assert.Contains(t, stderr, "faults found: 9")
+	assert.Equal(t, 10, strings.Count(stderr, "fault: "), stderr)
+	assert.Contains(t, stderr, "faults found: 10")
 
 	_, stderr, code = run(t, dir, "", "check", "--store", "sqlite:file")
 	assert.Equal(t, 1, code)

@@ -18,14 +18,15 @@ func (c *serveCommand) Validate() error { return errors.Join(c.faults()...) }
 // Run serves until a signal or a failure ends it.
 func (c *serveCommand) Run(env environment) error {
 	// Signals first: one that comes while the rest starts is not lost. Without
-	// SIGPIPE the end of a log's reader is not ours.
+	// SIGPIPE the end of a log's reader is not ours; it is taken and not ignored,
+	// since CGI programs would inherit that.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	signal.Ignore(syscall.SIGPIPE)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
 	logger, flush := newLogger(env.stderr)
 	defer flush()
@@ -52,6 +53,7 @@ func (c *serveCommand) Run(env environment) error {
 	}
 	go func() {
 		<-signals
+		s.programs.kill()
 		logger.Warn().Msg("stopped at once by a second signal")
 		flush()
 		os.Exit(exitFailed)

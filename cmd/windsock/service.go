@@ -27,7 +27,8 @@ type service struct {
 	committer *app.Committer
 	scgi      *scgi.Server
 	listeners []*listen.Listener
-	front     *front // nil without --http
+	front     *front    // nil without --http
+	programs  *programs // nil without --cgi
 }
 
 // start makes the service, in the order of a request's way from its end to its
@@ -41,21 +42,26 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
+	conns := maxConns()
+	programs, err := c.CGI.newPrograms(c.Mount, conns, logger)
+	if err != nil {
+		return nil, err
+	}
 	store, err := sqlite.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	conns := maxConns()
 	tail := &app.Tail{Log: store, MaxSubscribers: conns / 2, Logger: logger} // the rest is for those who post
 	if err := tail.Start(context.Background()); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	committer := &app.Committer{Log: store, Committed: tail.Committed, Logger: logger}
-	handler := &app.Handler{Log: store, Committer: committer, Tail: tail, Logger: logger, Version: versionText()}
+	handler := &app.Handler{Log: store, Committer: committer, Tail: tail, Logger: logger, Version: versionText(), Other: programs.find}
 	s := &service{
 		store:     store,
 		tail:      tail,
 		committer: committer,
+		programs:  programs,
 		scgi: &scgi.Server{
 			Handler:  scgi.StripMount(c.Mount, handler),
 			Logger:   slog.New(zerolog.NewSlogHandler(logger)),
@@ -147,12 +153,13 @@ func (s *service) addresses() []string {
 }
 
 // stop ends the service in the order in which a request passes through it: event
-// streams, which have no end of their own, then no new requests, those that are
+// streams, which have no end of their own, and who waits for a CGI program; then no new requests, those that are
 // in get their answer, what they stored is closed.
 func (s *service) stop(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	s.tail.Drain()
+	s.programs.drain()
 	var frontErr error
 	frontEnded := make(chan struct{})
 	go func() { // beside the SCGI side, whose socket goes away at once
@@ -163,6 +170,7 @@ func (s *service) stop(grace time.Duration) error {
 	}()
 	err := s.scgi.Shutdown(ctx)
 	<-frontEnded
+	s.programs.close() // after a stop in peace there are none
 	err = errors.Join(err, frontErr, s.committer.Close(ctx))
 	s.tail.Close()
 	err = errors.Join(err, s.closeStore(ctx))

@@ -20,6 +20,8 @@ type settings struct {
 	Mount  string        `placeholder:"PATH" env:"WINDSOCK_MOUNT" help:"The path that the front end serves us under, such as /habitat. Needed only where the front end sends no PATH_INFO (nginx's stock scgi_params)."`
 	HTTP   string        `name:"http" placeholder:"HOST:PORT" env:"WINDSOCK_HTTP" help:"Also serve plain HTTP there, through the first --listen address: a front end for development."`
 	Grace  time.Duration `placeholder:"TIME" env:"WINDSOCK_GRACE" default:"10s" help:"How long a stop waits for requests before it breaks them off and exits with 1. (${default})"`
+
+	CGI cgiSettings `embed:""`
 }
 
 // faults is all that is wrong with the settings by themselves, whatever machine
@@ -51,7 +53,7 @@ func (s *settings) faults() (faults []error) {
 	if s.Grace <= 0 {
 		add(errors.New("--grace: must be more than nothing"))
 	}
-	return faults
+	return append(faults, s.CGI.faults()...)
 }
 
 // storePath is the file that a store's URL names.

@@ -17,6 +17,8 @@ need lighttpd lighttpd
 need apache2 apache2-bin
 need strace strace
 need curl curl
+# For the CGI programs in testdata/cgi. Perl, the other one, is never missing on Debian.
+need /usr/bin/python3 python3-minimal
 # The race detector needs a C compiler, and that the C library's headers.
 need gcc gcc
 echo '#include <stdlib.h>' | gcc -E -x c - >/dev/null 2>&1 || packages="$packages libc6-dev"

@@ -39,6 +39,7 @@ func requireAll(t *testing.T) {
 	Require(t, All()...)
 	RequireProgram(t, "strace", "strace")
 	RequireProgram(t, "curl", "curl")
+	RequireProgram(t, "/usr/bin/python3", "python3-minimal")
 	if exec.Command(RequireProgram(t, "gcc", "gcc"), "-E", "-include", "stdlib.h", "/dev/null").Run() != nil {
 		const missing = "NOT TESTED: no C headers: sudo apt-get install --no-install-recommends libc6-dev"
 		require.NotEqual(t, "true", os.Getenv("CI"), missing)
