@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Open opens the store at path for writing and reading, and makes it when
@@ -19,7 +20,7 @@ import (
 func Open(path string) (*Log, error) {
 	l, err := open(path)
 	if err != nil {
-		return nil, fmt.Errorf("sqlite: opening the store %s: %w", path, err)
+		return nil, fmt.Errorf("sqlite: opening the store %s: %w", path, damage(err))
 	}
 	return l, nil
 }
@@ -55,6 +56,9 @@ func (l *Log) open(path string) error {
 			return err
 		}
 	}
+	if err := checkRights(path); err != nil {
+		return err
+	}
 	if err := checkWAL(path); err != nil {
 		return err
 	}
@@ -64,8 +68,23 @@ func (l *Log) open(path string) error {
 	if err := syncFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
-	l.reader, err = openReader(path)
+	l.reader, err = openReader(readerDSN(path), maxReaders)
 	return err
+}
+
+// checkRights returns an error unless this user may write to the file and make
+// others beside it. SQLite would open it for reading, and leave files there that
+// have the same rights and are in the way once the file's are mended.
+func checkRights(path string) error {
+	const write, search = 2, 1 // W_OK and X_OK of access(2)
+	if err := syscall.Access(path, write); err != nil {
+		return fmt.Errorf("it cannot be written to: %w", err)
+	}
+	folder := filepath.Dir(path)
+	if err := syscall.Access(folder, write|search); err != nil {
+		return fmt.Errorf("it cannot be written to, since nothing can be made in %s: %w", folder, err)
+	}
+	return nil
 }
 
 // syncFolder makes the names in a folder durable: here that of a new store and
@@ -88,7 +107,7 @@ func syncFolder(path string) error {
 func OpenReadOnly(path string) (*Reader, error) {
 	r, err := openReadOnly(path)
 	if err != nil {
-		return nil, fmt.Errorf("sqlite: opening the store %s for reading: %w", path, err)
+		return nil, fmt.Errorf("sqlite: opening the store %s for reading: %w", path, damage(err))
 	}
 	return r, nil
 }
@@ -105,7 +124,7 @@ func openReadOnly(path string) (*Reader, error) {
 	if !made {
 		return nil, fmt.Errorf("no store there: %w", fs.ErrNotExist)
 	}
-	return openReader(path)
+	return openReader(readerDSN(path), maxReaders)
 }
 
 // locate returns the one name by which everybody must know the store, or two

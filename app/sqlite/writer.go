@@ -52,6 +52,9 @@ func openWriter(path string) (*writer, error) {
 	if err := w.settle(); err != nil && !errors.Is(err, app.ErrDiskFull) {
 		return nil, errors.Join(err, w.close())
 	}
+	if err := w.rename(context.Background()); err != nil {
+		return nil, errors.Join(fmt.Errorf("giving a restored backup a name of its own: %w", err), w.close())
+	}
 	return w, nil
 }
 
@@ -83,7 +86,15 @@ func (w *writer) open() error {
 	if mode != "wal" {
 		return fmt.Errorf("WAL mode is needed and did not work: journal_mode is %q", mode)
 	}
-	return w.prepare(ctx)
+	if err := w.prepare(ctx); err != nil {
+		return err
+	}
+	// Where it may not be written to, SQLite opens it all the same, for reading,
+	// and says so at the first statement that would write.
+	if _, err := w.conn.ExecContext(ctx, "DELETE FROM meta WHERE false"); err != nil {
+		return fmt.Errorf("it cannot be written to: %w", err)
+	}
+	return nil
 }
 
 // settle makes durable what was recovered from a write-ahead log, before

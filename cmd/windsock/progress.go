@@ -30,6 +30,20 @@ func (p *progress) show(text func() string) {
 	fmt.Fprintf(p.out, "\r\x1b[K%s", text())
 }
 
+// count shows how far something is of a total. That may be zero, where nobody
+// knows: then it is shown whenever, since it may be long until the next time.
+func (p *progress) count(doing string, done, total int64) {
+	if total <= 0 {
+		p.last = time.Time{}
+	}
+	p.show(func() string {
+		if total <= 0 {
+			return doing
+		}
+		return fmt.Sprintf("%s: %d of %d", doing, done, total)
+	})
+}
+
 // end takes the line away, for something else to be written.
 func (p *progress) end() {
 	if p.shown {
