@@ -22,6 +22,8 @@ type Handler struct {
 	Logger zerolog.Logger
 	// Version is shown on the status page.
 	Version string
+	// Keep says there how much is kept; empty when nothing is to be said of it.
+	Keep string
 }
 
 var _ http.Handler = (*Handler)(nil)

@@ -28,6 +28,7 @@ var roles = map[string]func(path string) int{
 	"file size limit": fileSizeLimitRole,
 	"faulty":          faultyRole,
 	"full":            fullRole,
+	"prune":           pruneRole,
 }
 
 // writerRole opens the store and keeps it until its input ends.
