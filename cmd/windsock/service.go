@@ -25,6 +25,7 @@ type service struct {
 	store     *sqlite.Log
 	tail      *app.Tail
 	committer *app.Committer
+	retention *app.Retention
 	scgi      *scgi.Server
 	listeners []*listen.Listener
 	front     *front // nil without --http
@@ -50,18 +51,21 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 	if err := tail.Start(context.Background()); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	committer := &app.Committer{Log: store, Committed: tail.Committed, Logger: logger}
-	handler := &app.Handler{Log: store, Committer: committer, Tail: tail, Logger: logger, Version: versionText()}
+	committer := &app.Committer{Log: c.storing(store), Committed: tail.Committed, Logger: logger}
+	retention := &app.Retention{Log: store, Committer: committer, Keep: keeping(c.Keep, c.KeepAddresses), Logger: logger}
+	handler := &app.Handler{Log: store, Committer: committer, Tail: tail, Logger: logger, Version: versionText(), Keep: c.Keep.text}
 	s := &service{
 		store:     store,
 		tail:      tail,
 		committer: committer,
+		retention: retention,
 		scgi: &scgi.Server{
 			Handler:  scgi.StripMount(c.Mount, handler),
 			Logger:   slog.New(zerolog.NewSlogHandler(logger)),
 			MaxConns: conns,
 		},
 	}
+	retention.Start()
 	if err := s.listen(c.Listen); err != nil {
 		return nil, errors.Join(err, s.stop(startFailed))
 	}
@@ -71,6 +75,14 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 		}
 	}
 	return s, nil
+}
+
+// storing is the log as messages go into it.
+func (c *serveCommand) storing(log app.Log) app.Log {
+	if c.KeepAddresses.none() {
+		return app.WithoutAddresses(log)
+	}
+	return log
 }
 
 // closePatience is how long the closing of the store may take when there was no
@@ -163,6 +175,7 @@ func (s *service) stop(grace time.Duration) error {
 	}()
 	err := s.scgi.Shutdown(ctx)
 	<-frontEnded
+	s.retention.Close()
 	err = errors.Join(err, frontErr, s.committer.Close(ctx))
 	s.tail.Close()
 	err = errors.Join(err, s.closeStore(ctx))
