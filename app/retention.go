@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -245,17 +244,4 @@ func (r *Retention) watchSpace() {
 		r.low = false
 		r.Logger.Info().Uint64("free_bytes", free).Msg("there is space on the store's disk again")
 	}
-}
-
-// WithoutAddresses returns a log that stores no address in log. It changes the
-// batches that it is given.
-func WithoutAddresses(log Log) Log { return withoutAddresses{log} }
-
-type withoutAddresses struct{ Log }
-
-func (l withoutAddresses) Append(batch []Message) ([]Receipt, error) {
-	for i := range batch {
-		batch[i].Address = netip.Addr{}
-	}
-	return l.Log.Append(batch)
 }
