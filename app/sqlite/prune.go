@@ -26,8 +26,8 @@ const (
 
 var _ app.Pruner = (*Log)(nil)
 
-// Prune implements app.Pruner. A full disk is no failure of the log: deleting
-// needs room in the write-ahead log, but mostly finds it there.
+// Prune implements app.Pruner. Deleting takes room in the write-ahead log first:
+// on a full disk there may be none, and it has to be tried again.
 func (l *Log) Prune(cut app.Cut) (app.Pruned, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -44,40 +44,57 @@ func (l *Log) Prune(cut app.Cut) (app.Pruned, error) {
 	return done, nil
 }
 
-// prune takes a step as a whole or, with an error, not at all.
+// prune takes a step.
 func (w *writer) prune(cut app.Cut) (done app.Pruned, err error) {
-	if err := w.settle(); err != nil {
-		return done, err
-	}
-	if err := w.trimWAL(); err != nil {
-		return done, err
-	}
-	if _, err := w.begin.Exec(); err != nil {
-		return done, classify("beginning a transaction", err)
-	}
+	step := w.giveBack
 	switch {
 	case cut.Messages != 0:
-		done, err = w.deleteSome(cut)
+		step = w.deleteSome
 	case cut.Addresses != 0:
-		done, err = w.blankSome(cut)
-	default:
-		done, err = w.giveBack(cut)
+		step = w.blankSome
 	}
-	if err != nil {
-		return app.Pruned{}, w.undo(err)
+	err = w.transact(func() (err error) {
+		done, err = step(cut)
+		return err
+	})
+	return done, err
+}
+
+// transact does something in a transaction of its own, as a whole or, with an
+// error, not at all, as far as that can be known.
+func (w *writer) transact(do func() error) error {
+	if err := w.settle(); err != nil {
+		return err
+	}
+	if err := w.trimWAL(); err != nil {
+		return err
+	}
+	if _, err := w.begin.Exec(); err != nil {
+		return classify("beginning a transaction", err)
+	}
+	if err := do(); err != nil {
+		return w.undo(err)
 	}
 	if _, err := w.commit.Exec(); err != nil {
-		return app.Pruned{}, w.undo(classifyCommit(err))
+		return w.undo(classifyCommit(err))
 	}
-	return done, nil
+	return nil
 }
 
 // deleteSome deletes the oldest messages of the cut. Their keys go with them, by
 // a trigger.
 func (w *writer) deleteSome(cut app.Cut) (done app.Pruned, err error) {
-	s, err := w.some(0, cut.Messages, cut.Now.UnixMicro())
+	now := cut.Now.UnixMicro()
+	s, err := w.some(0, cut.Messages, now)
 	if err != nil {
 		return done, classify("looking for what to delete", err)
+	}
+	if s.last == 0 {
+		return app.Pruned{Done: true}, nil
+	}
+	m, err := readMarks(context.Background(), w.conn)
+	if err != nil {
+		return done, err
 	}
 	if done.Messages, err = w.change("DELETE FROM messages WHERE seq <= ?", s.last); err != nil {
 		return done, classify("deleting messages", err)
@@ -85,13 +102,11 @@ func (w *writer) deleteSome(cut app.Cut) (done app.Pruned, err error) {
 	if err := w.note(metaPruned, s.last); err != nil {
 		return done, err
 	}
-	if s.received > 0 {
-		if err := w.note(metaReceived, s.received); err != nil {
-			return done, err
-		}
+	if m.received > now { // noted by a clock that was ahead
+		m.received = 0
 	}
-	done.Through, done.Done = s.last, s.last >= cut.Messages
-	return done, nil
+	done.Through, done.Done = s.last, s.done
+	return done, w.note(metaReceived, max(s.received, m.received))
 }
 
 // blankSome blanks the oldest addresses of the cut.
@@ -104,12 +119,15 @@ func (w *writer) blankSome(cut app.Cut) (done app.Pruned, err error) {
 	if err != nil {
 		return done, classify("looking for what to blank", err)
 	}
+	if s.last == 0 {
+		return app.Pruned{Done: true}, nil
+	}
 	done.Addresses, err = w.change(
 		"UPDATE messages SET address = NULL WHERE seq > ? AND seq <= ? AND address IS NOT NULL", m.blanked, s.last)
 	if err != nil {
 		return done, classify("blanking addresses", err)
 	}
-	done.Through, done.Done = s.last, s.last >= cut.Addresses
+	done.Through, done.Done = s.last, s.done
 	return done, w.note(metaBlanked, s.last)
 }
 
@@ -132,14 +150,13 @@ func (w *writer) giveBack(cut app.Cut) (done app.Pruned, err error) {
 
 // someMessages are what one step takes.
 type someMessages struct {
-	last     int64
+	last     int64 // the highest seq of them, 0 for none
 	received int64 // the latest time of them that is not later than now
+	done     bool  // there are no more
 }
 
-// some returns how far a step goes from after on: to the end of a cut, or as many
-// messages as a step may take.
+// some returns the messages after one seq and up to another that a step takes.
 func (w *writer) some(after, through, now int64) (s someMessages, err error) {
-	s.last = through
 	rows, err := w.conn.QueryContext(context.Background(), `SELECT seq, received, octet_length(data)
 		FROM messages WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`, after, through, pruneRows)
 	if err != nil {
@@ -148,19 +165,19 @@ func (w *writer) some(after, through, now int64) (s someMessages, err error) {
 	defer rows.Close() // what it would say, Err has said
 	n, bytes := 0, int64(0)
 	for rows.Next() {
-		var seq, received, size int64
-		if err := rows.Scan(&seq, &received, &size); err != nil {
+		var received, size int64
+		if err := rows.Scan(&s.last, &received, &size); err != nil {
 			return s, err
 		}
 		if received <= now {
 			s.received = max(s.received, received)
 		}
 		n++
-		if bytes += size; n == pruneRows || bytes >= pruneBytes {
-			s.last = seq
+		if bytes += size; bytes >= pruneBytes {
 			break
 		}
 	}
+	s.done = n < pruneRows && bytes < pruneBytes || s.last == through
 	return s, rows.Err()
 }
 
@@ -193,7 +210,7 @@ func readMarks(ctx context.Context, q queryer) (m marks, err error) {
 	err = q.QueryRowContext(ctx, "SELECT "+value+", "+value+", "+value,
 		metaPruned, metaReceived, metaBlanked).Scan(&m.pruned, &m.received, &m.blanked)
 	if err != nil {
-		return m, fmt.Errorf("reading what was pruned: %w", err)
+		return m, classify("reading what was pruned", err)
 	}
 	return m, nil
 }
@@ -205,7 +222,7 @@ func readUsage(ctx context.Context, q queryer) (u usage, err error) {
 	err = q.QueryRowContext(ctx, `SELECT page_count, freelist_count, page_size
 		FROM pragma_page_count, pragma_freelist_count, pragma_page_size`).Scan(&u.pages, &u.free, &u.pageSize)
 	if err != nil {
-		return u, fmt.Errorf("reading how full the file is: %w", err)
+		return u, classify("reading how full the file is", err)
 	}
 	return u, nil
 }

@@ -132,7 +132,7 @@ func TestPruneInSmallSteps(t *testing.T) {
 		{Messages: sqlite.PruneRows, Through: sqlite.PruneRows},
 		{Messages: sqlite.PruneRows, Through: 2 * sqlite.PruneRows},
 		{Messages: 420 - 2*sqlite.PruneRows, Through: 420, Done: true},
-		{Through: 420, Done: true}, // there is nothing left to do
+		{Done: true}, // there is nothing left to do
 	} {
 		done, err := log.Prune(cut)
 		require.NoError(t, err)
@@ -249,6 +249,34 @@ func TestPruneGivesSpaceBack(t *testing.T) {
 	assert.Less(t, fileSize(t, log, path), before/6)
 	assert.Equal(t, entries(9_001, 10_000), readAll(t, log))
 	assert.Equal(t, "ok", query[string](t, log, "PRAGMA integrity_check"))
+}
+
+// What is noted only rises, whatever is asked for.
+func TestPruneNotes(t *testing.T) {
+	log := open(t, newPath(t))
+	receivedOn(t, log, 1, 5, 6, -300, 7)
+	for _, step := range []struct {
+		through      int64
+		now          int
+		pruned, time int64
+	}{
+		{2, 20, 2, day(6).UnixMicro()},
+		{3, 20, 3, day(6).UnixMicro()}, // that one's time was wrong
+		{1, 20, 3, day(6).UnixMicro()}, // long gone
+		{1 << 40, 20, 4, day(7).UnixMicro()},
+		{1 << 50, 20, 4, day(7).UnixMicro()}, // nothing is left
+	} {
+		_, err := log.Prune(app.Cut{Messages: step.through, Now: day(step.now)})
+		require.NoError(t, err)
+		assert.Equal(t, step.pruned, query[int64](t, log, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'pruned'"))
+		assert.Equal(t, step.time, query[int64](t, log, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'pruned_received'"))
+	}
+	receivedOn(t, log, 5, 300, 20)
+	prune(t, log, app.Keep{Age: 10 * days}, day(400)) // a clock that is ahead, and believed
+	receivedOn(t, log, 7, 21, 22)
+	prune(t, log, app.Keep{Age: 10 * days}, day(33))
+	all, _ := seqsOf(t, log)
+	assert.Empty(t, all, "what it noted stops nothing")
 }
 
 // After all was pruned the log knows where it is: no seq comes again, and ids and
