@@ -139,9 +139,6 @@ func (r *Retention) pruneAll(ctx context.Context, sum *Pruned) error {
 			if err != nil {
 				return err
 			}
-			if step == (Pruned{Done: true}) {
-				return nil // it cannot be done, such as giving space back in a file that was made otherwise
-			}
 			sum.add(cut, step)
 			if err := rest(ctx, (retentionShare-1)*took); err != nil {
 				return err

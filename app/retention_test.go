@@ -230,6 +230,79 @@ func TestRetentionTakesTurns(t *testing.T) {
 	})
 }
 
+// orderedStore is a store that notes in which order it is asked for what, and
+// after which steps somebody waits.
+type orderedStore struct {
+	*sqlite.Log
+	committer *app.Committer
+	order     cutLog
+	steps     atomic.Int64
+	done      chan struct{} // closed after 10 steps
+}
+
+func (s *orderedStore) Append(batch []app.Message) ([]app.Receipt, error) {
+	s.order.note("append")
+	return s.Log.Append(batch)
+}
+
+func (s *orderedStore) Prune(cut app.Cut) (app.Pruned, error) {
+	s.order.note("prune")
+	done, err := s.Log.Prune(cut)
+	if s.committer.Stats().Queued > 0 {
+		s.order.note("waited for")
+	}
+	if s.steps.Add(1) == 10 {
+		close(s.done)
+	}
+	return done, err
+}
+
+// The same with a real store, of which nothing is to be kept, while clients post.
+func TestRetentionOfAStore(t *testing.T) {
+	log, err := sqlite.Open(filepath.Join(t.TempDir(), "test.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, log.Close()) })
+	const stored, clients = 2_000, 4
+	for n := 0; n < stored; n += 1000 {
+		batch := make([]app.Message, 1000)
+		for i := range batch {
+			batch[i] = numbered(n + i)
+		}
+		_, err := log.Append(batch)
+		require.NoError(t, err)
+	}
+	store := &orderedStore{Log: log, done: make(chan struct{})}
+	c := &app.Committer{Log: store}
+	store.committer = c
+	r := &app.Retention{Log: store, Committer: c, Keep: app.Keep{Bytes: 1}}
+	r.Start()
+	var wg sync.WaitGroup
+	var posted atomic.Int64
+	for range clients {
+		wg.Go(func() {
+			for pruning := true; pruning; {
+				_, err := c.Commit(t.Context(), numbered(stored+int(posted.Add(1))))
+				assert.NoError(t, err)
+				select {
+				case <-store.done:
+					pruning = false
+				default:
+				}
+			}
+		})
+	}
+	wg.Wait()
+	r.Close()
+	require.NoError(t, c.Close(t.Context()))
+	order := strings.Join(store.order.noted(), ", ")
+	assert.Contains(t, order, "prune, waited for, append")
+	assert.NotContains(t, order, "waited for, prune", "who waits for one does not wait for the next")
+	page, err := log.Read(t.Context(), app.Query{Last: true, Limit: 1})
+	require.NoError(t, err)
+	assert.Equal(t, stored+posted.Load(), page.Next)
+	assert.Greater(t, page.Oldest, int64(1))
+}
+
 // Steps rest between each other.
 func TestRetentionRests(t *testing.T) {
 	retaining(t, func(t *testing.T, r *app.Retention, log *cutLog, _ *atomic.Int64, _ *sayings) {

@@ -13,7 +13,8 @@ const (
 	// of order and still be right.
 	clockSlack = time.Hour
 	// sizeReserve is the part of a bound in bytes that is kept free, for what
-	// comes in until it is looked at again: one over this.
+	// comes in until it is looked at again: one over this. A cut makes twice as
+	// much free, so that the next message is not in excess again.
 	sizeReserve = 64
 	// freeShare is the part of the file that may be free, to be used again, before
 	// it is given back: one over this.
@@ -98,8 +99,7 @@ func (r *Reader) outlived(ctx context.Context, after, floor int64, age time.Dura
 	return through, err
 }
 
-// tooManyBytes finds the oldest messages, one step of them at most: what that
-// makes free is seen only then.
+// tooManyBytes finds the oldest messages that take about what is over the bound.
 func (r *Reader) tooManyBytes(ctx context.Context, keep app.Keep, _ time.Time) (cut app.Cut, err error) {
 	if keep.Bytes == 0 {
 		return cut, nil
@@ -108,23 +108,25 @@ func (r *Reader) tooManyBytes(ctx context.Context, keep app.Keep, _ time.Time) (
 	if err != nil {
 		return cut, err
 	}
-	over := (u.pages-u.free)*u.pageSize - (keep.Bytes - keep.Bytes/sizeReserve)
+	reserve := keep.Bytes / sizeReserve
+	over := (u.pages-u.free)*u.pageSize - (keep.Bytes - reserve)
 	if over <= 0 {
 		return cut, nil
 	}
 	n := 0
+	over += reserve
 	err = r.walk(ctx, 0, func(seq, _, size int64) (more bool) {
 		cut.Messages = seq
 		over -= size + rowOverhead
 		n++
-		return over > 0 && n < pruneRows
+		return over > 0 && n < maxExamined
 	})
 	return cut, err
 }
 
 func (r *Reader) unusedSpace(ctx context.Context, keep app.Keep, _ time.Time) (cut app.Cut, err error) {
 	u, err := readUsage(ctx, r.db)
-	if err != nil {
+	if err != nil || !u.shrinks {
 		return cut, err
 	}
 	over := u.free - u.pages/freeShare

@@ -216,11 +216,15 @@ func readMarks(ctx context.Context, q queryer) (m marks, err error) {
 }
 
 // usage is how full the file is.
-type usage struct{ pages, free, pageSize int64 }
+type usage struct {
+	pages, free, pageSize int64
+	shrinks               bool // it was made so that it can give space back
+}
 
 func readUsage(ctx context.Context, q queryer) (u usage, err error) {
-	err = q.QueryRowContext(ctx, `SELECT page_count, freelist_count, page_size
-		FROM pragma_page_count, pragma_freelist_count, pragma_page_size`).Scan(&u.pages, &u.free, &u.pageSize)
+	err = q.QueryRowContext(ctx, `SELECT page_count, freelist_count, page_size, auto_vacuum = 2
+		FROM pragma_page_count, pragma_freelist_count, pragma_page_size, pragma_auto_vacuum`).
+		Scan(&u.pages, &u.free, &u.pageSize, &u.shrinks)
 	if err != nil {
 		return u, classify("reading how full the file is", err)
 	}

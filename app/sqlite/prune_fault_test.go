@@ -62,6 +62,8 @@ func TestPruneFaults(t *testing.T) {
 		store(t, log, n, n+19)
 	}
 	require.NoError(t, log.Close())
+	content, err := os.ReadFile(whole)
+	require.NoError(t, err)
 	for _, tt := range []struct {
 		call, fault string
 		stride      int
@@ -78,7 +80,7 @@ func TestPruneFaults(t *testing.T) {
 			seen, hits := "", 0
 			for n := 3; ; n += tt.stride {
 				path := newPath(t)
-				copyFile(t, whole, path)
+				require.NoError(t, os.WriteFile(path, content, 0o600))
 				out, hit := runFaultyPrune(t, path, tt.call, fmt.Sprintf("%s:when=%d", tt.fault, n))
 				checkFaultyPrune(t, path, out)
 				seen += out

@@ -218,8 +218,8 @@ func TestPruneBySize(t *testing.T) {
 	log := open(t, path)
 	const bound = 2 << 20
 	n, most := 0, int64(0)
-	for range 60 {
-		store(t, log, n+1, n+200) // some 50 kB: a bit more than what is kept free
+	for range 120 {
+		store(t, log, n+1, n+200) // some 30 to 50 kB, about what is kept free
 		n += 200
 		prune(t, log, app.Keep{Bytes: bound}, day(1))
 		most = max(most, fileSize(t, log, path))
@@ -277,6 +277,22 @@ func TestPruneNotes(t *testing.T) {
 	prune(t, log, app.Keep{Age: 10 * days}, day(33))
 	all, _ := seqsOf(t, log)
 	assert.Empty(t, all, "what it noted stops nothing")
+}
+
+// A file that was made so that it cannot shrink, as by a tool, is left as it is.
+func TestPruneWithoutGivingBack(t *testing.T) {
+	path := newPath(t)
+	log := open(t, path)
+	store(t, log, 1, 2_000)
+	require.NoError(t, log.Readers().Close())
+	shell(t, log, "PRAGMA journal_mode = DELETE")
+	shell(t, log, "PRAGMA auto_vacuum = NONE")
+	shell(t, log, "VACUUM")
+	require.NoError(t, log.Close())
+	log = open(t, path)
+	pruneSteps(t, log, app.Cut{Messages: 1_900})
+	assert.Zero(t, prune(t, log, app.Keep{}, day(1)))
+	assert.Equal(t, entries(1_901, 2_000), readAll(t, log))
 }
 
 // After all was pruned the log knows where it is: no seq comes again, and ids and
