@@ -99,7 +99,8 @@ func (r *Reader) outlived(ctx context.Context, after, floor int64, age time.Dura
 	return through, err
 }
 
-// tooManyBytes finds the oldest messages that take about what is over the bound.
+// tooManyBytes finds the oldest messages that take about what is over the bound,
+// a step of them at most: how much that makes free is seen only then.
 func (r *Reader) tooManyBytes(ctx context.Context, keep app.Keep, _ time.Time) (cut app.Cut, err error) {
 	if keep.Bytes == 0 {
 		return cut, nil
@@ -119,7 +120,7 @@ func (r *Reader) tooManyBytes(ctx context.Context, keep app.Keep, _ time.Time) (
 		cut.Messages = seq
 		over -= size + rowOverhead
 		n++
-		return over > 0 && n < maxExamined
+		return over > 0 && n < pruneRows
 	})
 	return cut, err
 }

@@ -216,9 +216,9 @@ func fileSize(t testing.TB, log *sqlite.Log, path string) int64 {
 func TestPruneBySize(t *testing.T) {
 	path := newPath(t)
 	log := open(t, path)
-	const bound = 2 << 20
+	const bound = 1 << 20
 	n, most := 0, int64(0)
-	for range 120 {
+	for range 60 {
 		store(t, log, n+1, n+200) // some 30 to 50 kB, about what is kept free
 		n += 200
 		prune(t, log, app.Keep{Bytes: bound}, day(1))
