@@ -25,6 +25,8 @@ type Handler struct {
 	// Other finds who serves a path that is none of windsock's own; nil, both
 	// for Other and as its result, means that nobody does.
 	Other func(*http.Request) http.Handler
+	// Keep says there how much is kept; empty when nothing is to be said of it.
+	Keep string
 }
 
 var _ http.Handler = (*Handler)(nil)

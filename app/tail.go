@@ -79,7 +79,7 @@ type Tail struct {
 // head.
 type window struct {
 	base, head int64
-	pages      []*events // oldest first; none is empty
+	pages      []*events // oldest first; none has nothing to tell
 	count      int       // of events
 	bytes      int
 }
@@ -237,7 +237,7 @@ func (t *Tail) look(position int64) (page *events, base, head int64, moved <-cha
 
 func (w *window) add(page *events) {
 	w.head = page.next
-	if len(page.each) == 0 {
+	if len(page.each) == 0 && page.pruned == nil {
 		return
 	}
 	w.pages = append(w.pages, page)

@@ -29,6 +29,8 @@ var roles = map[string]func(path string) int{
 	"faulty":          faultyRole,
 	"full":            fullRole,
 	"backup":          backupRole,
+	"prune":           pruneRole,
+	"faulty prune":    faultyPruneRole,
 }
 
 // writerRole opens the store and keeps it until its input ends.

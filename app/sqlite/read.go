@@ -105,16 +105,19 @@ func (r *Reader) view(ctx context.Context, do func(*sql.Tx) error) error {
 	return do(tx)
 }
 
-// seqs is a range of sequence numbers, both ends included; zeros for none.
+// seqs is a range of sequence numbers, both ends included.
 type seqs struct{ oldest, newest int64 }
 
-// span returns what the log holds.
+// span returns what the log holds. When that is nothing, it is what follows all
+// that was pruned, and ends before it begins.
 func span(ctx context.Context, tx *sql.Tx) (s seqs, err error) {
 	// Two subqueries, since SQLite goes to an end of a table for one min or one
 	// max, and through all of it for both at once.
 	err = tx.QueryRowContext(ctx, `SELECT
-		(SELECT coalesce(min(seq), 0) FROM messages),
-		(SELECT coalesce(max(seq), 0) FROM messages)`).Scan(&s.oldest, &s.newest)
+		coalesce((SELECT min(seq) FROM messages), pruned + 1),
+		coalesce((SELECT max(seq) FROM messages), pruned)
+		FROM (SELECT coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?), 0) AS pruned)`,
+		metaPruned).Scan(&s.oldest, &s.newest)
 	return s, err
 }
 

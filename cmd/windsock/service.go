@@ -25,6 +25,7 @@ type service struct {
 	store     *sqlite.Log
 	tail      *app.Tail
 	committer *app.Committer
+	retention *app.Retention
 	scgi      *scgi.Server
 	listeners []*listen.Listener
 	front     *front    // nil without --http
@@ -55,12 +56,15 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 	if err := tail.Start(context.Background()); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	committer := &app.Committer{Log: store, Committed: tail.Committed, Logger: logger}
-	handler := &app.Handler{Log: store, Committer: committer, Tail: tail, Logger: logger, Version: versionText(), Other: programs.find}
+	committer := &app.Committer{Log: c.storing(store), Committed: tail.Committed, Logger: logger}
+	retention := &app.Retention{Log: store, Committer: committer, Keep: keeping(c.Keep, c.KeepAddresses), Logger: logger}
+	handler := &app.Handler{Log: store, Committer: committer, Tail: tail, Logger: logger, Version: versionText(),
+		Keep: c.Keep.text, Other: programs.find}
 	s := &service{
 		store:     store,
 		tail:      tail,
 		committer: committer,
+		retention: retention,
 		programs:  programs,
 		scgi: &scgi.Server{
 			Handler:  scgi.StripMount(c.Mount, handler),
@@ -68,6 +72,7 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 			MaxConns: conns,
 		},
 	}
+	retention.Start()
 	if err := s.listen(c.Listen); err != nil {
 		return nil, errors.Join(err, s.stop(startFailed))
 	}
@@ -77,6 +82,14 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 		}
 	}
 	return s, nil
+}
+
+// storing is the log as messages go into it.
+func (c *serveCommand) storing(log app.Log) app.Log {
+	if c.KeepAddresses.none() {
+		return app.WithoutAddresses(log)
+	}
+	return log
 }
 
 // closePatience is how long the closing of the store may take when there was no
@@ -171,6 +184,7 @@ func (s *service) stop(grace time.Duration) error {
 	err := s.scgi.Shutdown(ctx)
 	<-frontEnded
 	s.programs.close() // after a stop in peace there are none
+	s.retention.Close()
 	err = errors.Join(err, frontErr, s.committer.Close(ctx))
 	s.tail.Close()
 	err = errors.Join(err, s.closeStore(ctx))

@@ -21,6 +21,9 @@ type settings struct {
 	HTTP   string        `name:"http" placeholder:"HOST:PORT" env:"WINDSOCK_HTTP" help:"Also serve plain HTTP there, through the first --listen address: a front end for development."`
 	Grace  time.Duration `placeholder:"TIME" env:"WINDSOCK_GRACE" default:"10s" help:"How long a stop waits for requests before it breaks them off and exits with 1. (${default})"`
 
+	Keep          keepLimit    `placeholder:"AGE|SIZE" env:"WINDSOCK_KEEP" default:"unlimited" help:"How long messages are kept, or how large the store may become: 90d, 12h, 20GB, 500MiB, both with a comma, or unlimited. What is beyond is deleted for good. (${default})"`
+	KeepAddresses addressLimit `placeholder:"AGE" env:"WINDSOCK_KEEP_ADDRESSES" default:"30d" help:"How long the addresses of clients are kept with their messages: 30d, 12h, 0 for not at all, or unlimited. (${default})"`
+
 	CGI cgiSettings `embed:""`
 }
 
