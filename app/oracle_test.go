@@ -49,7 +49,7 @@ func judge(body []byte, remoteAddr string, now int64) opinion {
 	}
 	var o opinion
 	callsign, ok := envelope["callsign"].(string)
-	if !ok || !regexp.MustCompile(`\A[A-Za-z0-9/_-]{1,32}\z`).MatchString(callsign) {
+	if !ok || !callsignText.MatchString(callsign) {
 		return opinion{fault: "callsign"}
 	}
 	o.callsign = strings.ToUpper(callsign)
@@ -186,8 +186,9 @@ func pairedSurrogates(text []byte) bool {
 const blanks = " \t\n\v\f\r"
 
 var (
-	integerText = regexp.MustCompile(`\A[+-]?[0-9]+\z`)
-	numberText  = regexp.MustCompile(`\A([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]+))?\z`)
+	callsignText = regexp.MustCompile(`\A[A-Za-z0-9/_-]{1,32}\z`)
+	integerText  = regexp.MustCompile(`\A[+-]?[0-9]+\z`)
+	numberText   = regexp.MustCompile(`\A([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]+))?\z`)
 )
 
 // wholeNumber reads an integer by the rule of the times.
