@@ -73,6 +73,9 @@ func (r *roundTrip) one(t *testing.T, g generator) {
 	t.Helper()
 	r.posted++
 	m := g.message()
+	if m.key != "" { // no two messages may have one
+		m.key = strconv.Itoa(r.posted) + m.key
+	}
 	first := r.post(t, m.body, m.address, m.key)
 	known := r.seqs[first.id]
 	if known != 0 { // chance has made it before
