@@ -48,6 +48,7 @@ type disk struct {
 	fault fault
 	calls map[string]int // how many there were of each kind
 	dead  bool           // the process was killed or the power went: nothing happens any more
+	lossy bool           // a sync was reported as failed
 	files map[string]*contents
 }
 
@@ -374,7 +375,7 @@ func hookSync(_ *libc.TLS, file uintptr, _ int32) int32 {
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
 	if rc != sqlite3.SQLITE_OK && !f.disk.dead {
-		c.pending = nil
+		c.pending, f.disk.lossy = nil, true
 	}
 	return rc
 }
