@@ -66,6 +66,7 @@ func TestFaultTable(t *testing.T) {
 	}
 	template := faultTemplate(t)
 	calls := countCalls(t, template)
+	t.Log("calls:", calls)
 	steps := map[string]bool{} // of append that have failed
 	for _, row := range rows {
 		for _, outcome := range row.outcomes {
@@ -87,11 +88,12 @@ func TestFaultTable(t *testing.T) {
 
 var every = flag.Bool("every", false, "let TestFaultTable try every call, not some of each kind")
 
-// spread is which of n calls fail: the first, the last and some between them.
+// spread is which of n calls fail: all of few, such as the syncs, and of many the
+// first, the last and some between them.
 func spread(n int) (calls []int) {
-	const some = 4
+	const few, some = 16, 4
 	stride := max(1, (n+some-2)/(some-1))
-	if *every {
+	if n <= few || *every {
 		stride = 1
 	}
 	for call := 1; call < n; call += stride {
