@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/stretchr/testify/require"
@@ -115,6 +116,7 @@ func newDisk(t testing.TB, files map[string][]byte) *disk {
 		if b, ok := files[suffix]; ok {
 			c.exists, c.current, c.synced = true, b, append([]byte{}, b...)
 			require.NoError(t, os.WriteFile(d.path+suffix, b, 0o600))
+			require.NoError(t, os.Chtimes(d.path+suffix, longAgo, longAgo))
 		}
 		d.files[suffix] = c
 	}
@@ -123,6 +125,22 @@ func newDisk(t testing.TB, files map[string][]byte) *disk {
 	disks.byPath[d.path] = d
 	t.Cleanup(d.remove)
 	return d
+}
+
+// longAgo is when nothing is written.
+var longAgo = time.Unix(1, 0)
+
+// opened notices that the write-ahead log was written while the store was
+// opened, and not by SQLite: then it was written whole, and synced. That this
+// is so TestOpenDiskFull sees in the system calls.
+func (d *disk) opened(t testing.TB) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	info, err := os.Stat(d.path + "-wal")
+	require.NoError(t, err)
+	if c := d.files["-wal"]; d.calls["write -wal"] == 0 && !info.ModTime().Equal(longAgo) {
+		c.synced, c.pending = append([]byte{}, c.current...), nil
+	}
 }
 
 func (d *disk) remove() {

@@ -81,8 +81,11 @@ func TestFaultTable(t *testing.T) {
 			})
 		}
 	}
-	for _, step := range []string{"beginning a transaction", "inserting a message", "committing", "copying the write-ahead log back"} {
+	for _, step := range []string{"inserting a message", "committing", "copying the write-ahead log back"} {
 		assert.Contains(t, steps, step)
+	}
+	if *every {
+		assert.Contains(t, steps, "beginning a transaction")
 	}
 }
 
@@ -207,6 +210,7 @@ func (known *tally) send(t *testing.T, d *disk, what string) (log *sqlite.Log, f
 	if err != nil {
 		return nil, []string{"opening"}
 	}
+	d.opened(t)
 	log.TrimAt(6)
 	dead := false
 	for i := range faultBatches {

@@ -23,7 +23,7 @@ func TestDiskFull(t *testing.T) {
 	disk := smallDisk(t, 9<<20)
 	dir := folder(t)
 	require.NoError(t, os.Symlink(disk, filepath.Join(dir, "data")))
-	little, much, more := ballastOn(t, disk, 1<<19), ballastOn(t, disk, 3<<20), ballastOn(t, disk, 7<<19)
+	little, again, much := ballastOn(t, disk, 1<<19), ballastOn(t, disk, 1<<19), ballastOn(t, disk, 5<<20)
 	f := &filler{known: newLedger()}
 
 	p := serve(t, dir)
@@ -37,7 +37,7 @@ func TestDiskFull(t *testing.T) {
 	p.wait()
 	p = serve(t, dir)
 	f.assertRefused(t, p)
-	drop(t, much) // as much as the write-ahead log takes, which is copied back first
+	drop(t, again)
 	f.assertTaken(t, p, "there is space again after kill -9")
 
 	f.fill(t, p)
@@ -46,7 +46,7 @@ func TestDiskFull(t *testing.T) {
 	ballastOn(t, disk, 9<<20) // whatever is left
 	p = serve(t, dir)
 	f.assertRefused(t, p)
-	drop(t, more)
+	drop(t, much)
 	f.assertTaken(t, p, "there is space again after a stop")
 	assert.Zero(t, p.stop())
 
