@@ -94,7 +94,7 @@ var every = flag.Bool("every", false, "let TestFaultTable try every call, not so
 // spread is which of n calls fail: all of few, such as the syncs, and of many the
 // first, the last and some between them.
 func spread(n int) (calls []int) {
-	const few, some = 16, 4
+	const few, some = 12, 4
 	stride := max(1, (n+some-2)/(some-1))
 	if n <= few || *every {
 		stride = 1
