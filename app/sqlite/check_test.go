@@ -166,9 +166,9 @@ func listing(t *testing.T, path string) map[string]trace {
 	return all
 }
 
-// killed makes a store whose last messages are in its log alone, as kill -9
+// killedStore makes a store whose last messages are in its log alone, as kill -9
 // leaves it, with FILE-shm where a writer leaves one.
-func killed(t *testing.T, n int, shm bool) (path string) {
+func killedStore(t *testing.T, n int, shm bool) (path string) {
 	t.Helper()
 	from, path := newPath(t), newPath(t)
 	log := open(t, from)
@@ -189,8 +189,8 @@ func TestCheckTouchesNothing(t *testing.T) {
 	}
 	states := map[string]func(t *testing.T) string{
 		"closed":          func(t *testing.T) string { return newStore(t, 300) },
-		"killed":          func(t *testing.T) string { return killed(t, 300, false) },
-		"killed with shm": func(t *testing.T) string { return killed(t, 300, true) },
+		"killed":          func(t *testing.T) string { return killedStore(t, 300, false) },
+		"killed with shm": func(t *testing.T) string { return killedStore(t, 300, true) },
 		"torn log": func(t *testing.T) string {
 			path := newStore(t, 300)
 			require.NoError(t, os.WriteFile(path+"-wal", []byte(strings.Repeat("x", 5000)), 0o600))

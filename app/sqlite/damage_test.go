@@ -173,7 +173,7 @@ func TestDamagedHeader(t *testing.T) {
 // A write-ahead log counts as far as it is whole. What is damaged of it was
 // acknowledged and is gone, which no file can tell; but nothing else goes.
 func TestDamagedWAL(t *testing.T) {
-	from := killed(t, 300, false)
+	from := killedStore(t, 300, false)
 	wal, err := os.ReadFile(from + "-wal")
 	require.NoError(t, err)
 	for at := 0; at < len(wal); at += 3001 {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/windsock-scgi/windsock/app"
 )
 
 // Open opens the store at path for writing and reading, and makes it when
@@ -16,13 +18,24 @@ import (
 // not there or, as far as that shows, is an older copy.
 //
 // A full disk does not keep a store from being opened and read: Append returns
-// app.ErrDiskFull until there is space.
+// app.ErrDiskFull until there is space. But FILE-shm must be there, as it is
+// after a kill, or find its 32 KiB: otherwise it is Open that returns that.
 func Open(path string) (*Log, error) {
 	l, err := open(path)
 	if err != nil {
-		return nil, fmt.Errorf("sqlite: opening the store %s: %w", path, damage(err))
+		return nil, notOpened(err, "sqlite: opening the store %s", path)
 	}
 	return l, nil
+}
+
+// notOpened wraps why a store was not opened: of a full disk SQLite says no
+// more than that it is an I/O error.
+func notOpened(err error, format string, path string) error {
+	err = damage(err)
+	if is := meaning(code(err)); errors.Is(is, app.ErrDiskFull) {
+		err = fmt.Errorf("%w: %w", is, err)
+	}
+	return fmt.Errorf(format+": %w", path, err)
 }
 
 func open(path string) (*Log, error) {
@@ -107,7 +120,7 @@ func syncFolder(path string) error {
 func OpenReadOnly(path string) (*Reader, error) {
 	r, err := openReadOnly(path)
 	if err != nil {
-		return nil, fmt.Errorf("sqlite: opening the store %s for reading: %w", path, damage(err))
+		return nil, notOpened(err, "sqlite: opening the store %s for reading", path)
 	}
 	return r, nil
 }
