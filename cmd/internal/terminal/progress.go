@@ -35,6 +35,20 @@ func (p *Progress) Show(text func() string) {
 	fmt.Fprintf(p.out, "\r\x1b[K%s", text())
 }
 
+// Count shows how far something is of a total. That may be zero, where nobody
+// knows: then it is shown whenever, since it may be long until the next time.
+func (p *Progress) Count(doing string, done, total int64) {
+	if total <= 0 {
+		p.last = time.Time{}
+	}
+	p.Show(func() string {
+		if total <= 0 {
+			return doing
+		}
+		return fmt.Sprintf("%s: %d of %d", doing, done, total)
+	})
+}
+
 // End takes the line away, for something else to be written.
 func (p *Progress) End() {
 	if p.shown {

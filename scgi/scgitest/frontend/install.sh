@@ -17,6 +17,8 @@ need lighttpd lighttpd
 need apache2 apache2-bin
 need strace strace
 need curl curl
+# For the CGI programs in testdata/cgi.
+need /usr/bin/python3 python3-minimal
 # SCGI applications of others, for cmd/scgi.
 need fossil fossil
 need uwsgi uwsgi-core

@@ -39,6 +39,7 @@ func requireAll(t *testing.T) {
 	Require(t, All()...)
 	RequireProgram(t, "strace", "strace")
 	RequireProgram(t, "curl", "curl")
+	RequireProgram(t, "/usr/bin/python3", "python3-minimal")
 	RequireProgram(t, "fossil", "fossil")
 	RequireProgram(t, "uwsgi", "uwsgi-core")
 	RequireProgram(t, "perl", "perl")
