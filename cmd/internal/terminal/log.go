@@ -1,12 +1,11 @@
 package terminal
 
 import (
-	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
-	"github.com/rs/zerolog/diode"
 )
 
 const (
@@ -21,9 +20,8 @@ const (
 // and counted. flush writes what is left at the end.
 func NewLogger(f *os.File) (logger zerolog.Logger, flush func()) {
 	zerolog.TimeFieldFormat = time.RFC3339Nano
-	// Closing it must not close f, where the reason of a failure is still to go.
-	out := diode.NewWriter(struct{ io.Writer }{f}, logBacklog, 0, func(dropped int) {
-		logger.Warn().Int("lines", dropped).Msg("the log is not read fast enough, lines were dropped")
+	out := newBacklog(f, logBacklog, func(dropped int64) {
+		logger.Warn().Int64("lines", dropped).Msg("the log is not read fast enough, lines were dropped")
 	})
 	if is(f) {
 		logger = zerolog.New(zerolog.ConsoleWriter{Out: out, TimeFormat: time.TimeOnly})
@@ -31,8 +29,9 @@ func NewLogger(f *os.File) (logger zerolog.Logger, flush func()) {
 		logger = zerolog.New(out)
 	}
 	logger = logger.Level(zerolog.InfoLevel).With().Timestamp().Logger()
+	var once sync.Once
 	return logger, func() {
-		within(logPatience, func() { _ = out.Close() }) // a log that fails has nobody to be told
+		once.Do(func() { within(logPatience, out.close) })
 	}
 }
 
