@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/windsock-scgi/windsock/app/sqlite"
+	"github.com/windsock-scgi/windsock/cmd/internal/terminal"
 )
 
 type backupCommand struct {
@@ -24,9 +25,9 @@ func (c *backupCommand) Run(env environment) error {
 	if err != nil {
 		return err
 	}
-	p := newProgress(env.stderr)
-	copied, err := sqlite.Backup(ctx, path, c.File, c.Replace, p.count)
-	p.end()
+	p := terminal.NewProgress(env.stderr)
+	copied, err := sqlite.Backup(ctx, path, c.File, c.Replace, p.Count)
+	p.End()
 	if err != nil {
 		return err
 	}

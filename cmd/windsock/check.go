@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/windsock-scgi/windsock/app/sqlite"
+	"github.com/windsock-scgi/windsock/cmd/internal/terminal"
 	"github.com/windsock-scgi/windsock/scgi/listen"
 )
 
@@ -80,9 +81,9 @@ func (c *checkCommand) checkStore(ctx context.Context, env environment) (faults 
 	if err != nil {
 		return 0, nil // it has been said
 	}
-	p := newProgress(env.stderr)
-	found, err := sqlite.Check(ctx, path, p.count)
-	p.end()
+	p := terminal.NewProgress(env.stderr)
+	found, err := sqlite.Check(ctx, path, p.Count)
+	p.End()
 	switch {
 	case ctx.Err() != nil:
 		return 0, fmt.Errorf("interrupted: %w", ctx.Err())

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/windsock-scgi/windsock/cmd/internal/terminal"
 )
 
 type serveCommand struct {
@@ -28,7 +30,7 @@ func (c *serveCommand) Run(env environment) error {
 	defer signal.Stop(hangups)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
-	logger, flush := newLogger(env.stderr)
+	logger, flush := terminal.NewLogger(env.stderr)
 	defer flush()
 	s, err := c.start(logger)
 	if err != nil {
@@ -36,7 +38,7 @@ func (c *serveCommand) Run(env environment) error {
 	}
 	logger.Info().Strs("listen", s.addresses()).Str("store", c.Store).Str("version", versionText()).Msg("serving")
 	if s.front != nil {
-		s.front.explain(env.stdout)
+		explain(env.stdout, s.front.Addr())
 	}
 	var failure error
 	for waiting := true; waiting; {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/windsock-scgi/windsock/app"
 	"github.com/windsock-scgi/windsock/app/sqlite"
+	"github.com/windsock-scgi/windsock/cmd/internal/front"
 	"github.com/windsock-scgi/windsock/scgi"
 	"github.com/windsock-scgi/windsock/scgi/listen"
 )
@@ -28,8 +29,8 @@ type service struct {
 	retention *app.Retention
 	scgi      *scgi.Server
 	listeners []*listen.Listener
-	front     *front    // nil without --http
-	programs  *programs // nil without --cgi
+	front     *front.Front // nil without --http
+	programs  *programs    // nil without --cgi
 }
 
 // start makes the service, in the order of a request's way from its end to its
@@ -178,7 +179,7 @@ func (s *service) stop(grace time.Duration) error {
 	go func() { // beside the SCGI side, whose socket goes away at once
 		defer close(frontEnded)
 		if s.front != nil {
-			frontErr = s.front.stop(ctx)
+			frontErr = s.front.Stop(ctx)
 		}
 	}()
 	err := s.scgi.Shutdown(ctx)
