@@ -10,9 +10,18 @@ import (
 	"github.com/windsock-scgi/windsock/app"
 )
 
+// damage adds to an error that comes from a damaged file what to do about it.
+func damage(err error) error {
+	if isDamage(err) && !errors.Is(err, errDamaged) {
+		return fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return err
+}
+
 // classify wraps an error of SQLite's with what was attempted and, where it is
 // one, the application's error that it amounts to.
 func classify(attempt string, err error) error {
+	err = damage(err)
 	if is := meaning(code(err)); is != nil {
 		return fmt.Errorf("%s: %w: %w", attempt, is, err)
 	}
@@ -32,7 +41,7 @@ func classifyCommit(err error) error {
 
 // failed wraps an error after which the log stores nothing more.
 func failed(attempt string, err error) error {
-	return fmt.Errorf("%s: %w: %w", attempt, app.ErrLogFailed, err)
+	return fmt.Errorf("%s: %w: %w", attempt, app.ErrLogFailed, damage(err))
 }
 
 func isFatal(err error) bool { return errors.Is(err, app.ErrLogFailed) }
@@ -67,6 +76,15 @@ func code(err error) int {
 
 // isDuplicate reports whether an INSERT met the index over the messages' ids.
 func isDuplicate(err error) bool { return code(err) == sqlite3.SQLITE_CONSTRAINT_UNIQUE }
+
+// isDamage reports whether SQLite found the file's content to make no sense.
+func isDamage(err error) bool {
+	switch code(err) & 0xff {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return true
+	}
+	return false
+}
 
 // isNoDatabase reports whether a file is none of SQLite's.
 func isNoDatabase(err error) bool { return code(err) == sqlite3.SQLITE_NOTADB }

@@ -9,6 +9,8 @@ const (
 	MaxExamined   = maxExamined
 	MaxPageBytes  = maxPageBytes
 	SchemaVersion = schemaVersion
+	PruneRows     = pruneRows
+	PruneBytes    = pruneBytes
 )
 
 func (l *Log) Writer() *sql.Conn { return l.writer.conn }

@@ -67,7 +67,7 @@ END;
 
 var (
 	errNotAStore = errors.New("not a windsock store")
-	errDamaged   = errors.New("the store is damaged")
+	errDamaged   = errors.New("the store is damaged (run windsock check)")
 )
 
 // exists says whether there is a store at path: false when there is no file or

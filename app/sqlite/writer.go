@@ -16,6 +16,7 @@ import (
 // than the driver's own (7.8 us a message, not 7.5; one statement for 16 messages
 // would make it 6.9).
 type writer struct {
+	path string
 	db   *sql.DB
 	conn *sql.Conn
 
@@ -45,12 +46,16 @@ func openWriter(path string) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.path = path
 	if err := w.open(); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
 	// A full disk is no reason to read nothing either: append tries again.
 	if err := w.settle(); err != nil && !errors.Is(err, app.ErrDiskFull) {
 		return nil, errors.Join(err, w.close())
+	}
+	if err := w.rename(context.Background()); err != nil {
+		return nil, errors.Join(fmt.Errorf("giving a restored backup a name of its own: %w", err), w.close())
 	}
 	return w, nil
 }
@@ -83,17 +88,24 @@ func (w *writer) open() error {
 	if mode != "wal" {
 		return fmt.Errorf("WAL mode is needed and did not work: journal_mode is %q", mode)
 	}
-	return w.prepare(ctx)
+	if err := w.prepare(ctx); err != nil {
+		return err
+	}
+	// Where it may not be written to, SQLite opens it all the same, for reading,
+	// and says so at the first statement that would write.
+	if _, err := w.conn.ExecContext(ctx, "DELETE FROM meta WHERE false"); err != nil {
+		return fmt.Errorf("it cannot be written to: %w", err)
+	}
+	return nil
 }
 
 // settle makes durable what was recovered from a write-ahead log, before
-// anything that counts is written behind it: it may be there in memory alone,
-// if it was a failed sync that ended the process before.
+// anything counts on it.
 func (w *writer) settle() error {
 	if !w.unsettled {
 		return nil
 	}
-	if err := w.checkpoint(); err != nil {
+	if err := rewrite(w.path + "-wal"); err != nil {
 		return err
 	}
 	w.unsettled = false

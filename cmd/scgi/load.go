@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/windsock-scgi/windsock/cmd/internal/terminal"
 	"github.com/windsock-scgi/windsock/scgi/listen"
 )
 
@@ -54,7 +55,7 @@ func (c *loadCommand) Run(env environment) error {
 	if err != nil {
 		return err
 	}
-	result, err := l.run(ctx, newProgress(env.stderr))
+	result, err := l.run(ctx, terminal.NewProgress(env.stderr))
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (c *loadCommand) load(env environment) (*load, error) {
 		return nil, err
 	}
 	l := &load{network: remote.Network, address: remote.Address, request: request, method: method,
-		connections: c.Connections, timeout: c.Timeout}
+		connections: c.Connections, timeout: c.Timeout, newWorker: newWorker}
 	l.pace.requests, l.pace.duration, l.pace.rate = c.Requests, c.Time, c.Rate
 	if c.Requests > 0 {
 		l.connections = int(min(int64(c.Connections), c.Requests))

@@ -40,6 +40,9 @@ func (a *answer) feed(p []byte) {
 	a.body = int64(len(p) - (len(a.head) - had))
 }
 
+// size is how many bytes came.
+func (a *answer) size() int64 { return int64(len(a.head)) + a.body }
+
 // headEnd is where the body begins, or -1.
 func headEnd(p []byte) int {
 	for i := 0; ; i++ {
@@ -62,6 +65,7 @@ func headEnd(p []byte) int {
 // that is compared, and parsed only when it differs.
 type judge struct {
 	method string
+	unix   bool // the answers come from a unix socket
 
 	known  []byte // the header that is judged here:
 	status int
@@ -72,22 +76,23 @@ type judge struct {
 	buffer *bufio.Reader
 }
 
-func newJudge(method string) *judge {
-	return &judge{method: method, buffer: bufio.NewReaderSize(nil, 4<<10)}
+func (l *load) newJudge() *judge {
+	return &judge{method: l.method, unix: l.network == "unix", buffer: bufio.NewReaderSize(nil, 4<<10)}
 }
 
-// of judges an answer that has ended: its status, or why it is none.
-func (j *judge) of(a *answer) (status int, err error) {
+// of judges an answer that has ended: its status and whether it is known to be
+// whole, or why it is none.
+func (j *judge) of(a *answer) (status int, whole bool, err error) {
 	if len(j.known) == 0 || !bytes.Equal(a.head, j.known) {
 		j.parse(a.head)
 	}
 	switch {
 	case j.err != nil:
-		return 0, j.err
-	case j.length >= 0 && a.body < j.length:
-		return 0, errShort
+		return 0, false, j.err
+	case a.body < j.length:
+		return 0, false, errShort
 	}
-	return j.status, nil
+	return j.status, j.length >= 0, nil
 }
 
 func (j *judge) parse(head []byte) {
@@ -100,6 +105,6 @@ func (j *judge) parse(head []byte) {
 	}
 	j.status, j.length = resp.StatusCode, resp.ContentLength
 	if j.method == http.MethodHead {
-		j.length = -1
+		j.length = 0
 	}
 }

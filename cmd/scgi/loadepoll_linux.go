@@ -20,6 +20,8 @@ type epollWorker struct {
 	*load
 	*tally
 	judge    *judge
+	family   int
+	sockaddr syscall.Sockaddr
 	epoll    int
 	slots    []slot
 	free     []int32 // slots without a connection
@@ -30,20 +32,25 @@ type epollWorker struct {
 
 // slot is a connection and the answer on it.
 type slot struct {
-	fd    int // -1: none
-	sent  int // so much of the request
-	due   time.Duration
-	began time.Duration
+	fd      int   // -1: none
+	sent    int   // so much of the request
+	sendErr error // that the server reads no more; nil until then
+	due     time.Duration
+	began   time.Duration
 	answer
 }
 
 // newWorker makes a worker for some of the connections.
-func (l *load) newWorker(connections int) (worker, error) {
+func newWorker(l *load, connections int) (worker, error) {
+	family, sockaddr, err := target(l.network, l.address)
+	if err != nil {
+		return nil, err
+	}
 	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	w := &epollWorker{load: l, tally: newTally(), judge: newJudge(l.method), epoll: epoll,
+	w := &epollWorker{load: l, tally: newTally(), judge: l.newJudge(), family: family, sockaddr: sockaddr, epoll: epoll,
 		slots: make([]slot, connections), events: make([]syscall.EpollEvent, min(connections, 512)), buffer: make([]byte, 64<<10)}
 	for i := range w.slots {
 		w.slots[i].fd = -1
@@ -55,21 +62,21 @@ func (l *load) newWorker(connections int) (worker, error) {
 // patience bounds every wait: so often it is looked for timeouts, and for the end.
 const patience = 50 * time.Millisecond
 
-// run makes requests until the pace has no more and all have ended.
-func (w *epollWorker) run() {
+// run implements worker.
+func (w *epollWorker) run(ctx context.Context) {
 	runtime.LockOSThread() // and never unlocked: the thread's timer slack is changed
 	exactTimers()
 	defer w.close()
 	due, more := w.pace.next(w.now())
 	for {
 		now := w.now()
-		for more && len(w.free) > 0 && due <= now && !w.pace.over(now) {
+		for more && len(w.free) > 0 && due <= now && ctx.Err() == nil {
 			w.begin(due, now)
 			now = w.now()
 			due, more = w.pace.next(now)
 		}
 		more = more && !w.pace.over(now)
-		if w.pace.stopped.Load() || !more && len(w.free) == len(w.slots) {
+		if ctx.Err() != nil || !more && len(w.free) == len(w.slots) {
 			return
 		}
 		wait := patience
@@ -95,7 +102,7 @@ func (w *epollWorker) begin(due, now time.Duration) {
 	i := w.free[len(w.free)-1]
 	w.free = w.free[:len(w.free)-1]
 	s := &w.slots[i]
-	s.fd, s.sent, s.due, s.began = fd, 0, due, now
+	s.fd, s.sent, s.due, s.began, s.sendErr = fd, 0, due, now, nil
 	s.answer.reset()
 	if !w.send(s) {
 		w.end(i)
@@ -126,7 +133,7 @@ func (w *epollWorker) send(s *slot) bool {
 		s.sent += n
 	case syscall.EAGAIN, syscall.EINTR:
 	case syscall.EPIPE, syscall.ECONNRESET:
-		s.sent = len(w.request)
+		s.sent, s.sendErr = len(w.request), syscall.ECONNRESET // which the read may not tell then
 	default:
 		w.failed(dialError{os.NewSyscallError("connect", err)}) // which ends in the background
 		return false
@@ -173,30 +180,20 @@ func (w *epollWorker) receive(s *slot, events uint32, now time.Duration) bool {
 		case err == syscall.EAGAIN || err == syscall.EINTR:
 			return false
 		case err != nil:
-			w.failed(os.NewSyscallError("read", err))
+			w.ended(w.judge, &s.answer, os.NewSyscallError("read", err), now-s.due)
 			return true
 		}
 		s.answer.feed(w.buffer[:n])
-		w.bytes += int64(n)
 		// Where the server had closed before and the read got less than it might
 		// have, it got the last: that spares reading the end.
 		closed := events&syscall.EPOLLRDHUP != 0 && events&syscall.EPOLLERR == 0
 		if n == 0 || n < len(w.buffer) && closed {
-			w.conclude(s, now)
+			w.ended(w.judge, &s.answer, s.sendErr, now-s.due)
 			return true
 		}
 		if n < len(w.buffer) {
 			return false
 		}
-	}
-}
-
-// conclude counts an answer that has ended.
-func (w *epollWorker) conclude(s *slot, now time.Duration) {
-	if status, err := w.judge.of(&s.answer); err != nil {
-		w.failed(err)
-	} else {
-		w.answered(status, now-s.due)
 	}
 }
 
@@ -262,30 +259,29 @@ func exactTimers() {
 	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_TIMERSLACK, 1, 0)
 }
 
-// resolve finds the address once, in the form of system calls.
-func (l *load) resolve() error {
-	if l.network == "unix" {
-		l.family, l.sockaddr = syscall.AF_UNIX, &syscall.SockaddrUnix{Name: l.address}
-		return nil
+// target is an address in the form of system calls. They write to it, so it is
+// for one worker.
+func target(network, address string) (family int, sockaddr syscall.Sockaddr, err error) {
+	if network == "unix" {
+		return syscall.AF_UNIX, &syscall.SockaddrUnix{Name: address}, nil
 	}
-	addr, err := net.ResolveTCPAddr(l.network, l.address)
+	addr, err := net.ResolveTCPAddr(network, address)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
-	if ip := addr.IP.To4(); ip != nil || len(addr.IP) == 0 {
-		sockaddr := &syscall.SockaddrInet4{Port: addr.Port}
-		copy(sockaddr.Addr[:], ip)
-		l.family, l.sockaddr = syscall.AF_INET, sockaddr
-		return nil
+	if ip := addr.IP.To4(); ip != nil || len(addr.IP) == 0 { // none is this host, as for net.Dial
+		v4 := &syscall.SockaddrInet4{Port: addr.Port}
+		copy(v4.Addr[:], ip)
+		return syscall.AF_INET, v4, nil
 	}
-	sockaddr := &syscall.SockaddrInet6{Port: addr.Port}
-	copy(sockaddr.Addr[:], addr.IP)
-	l.family, l.sockaddr = syscall.AF_INET6, sockaddr
-	return nil
-}
-
-// target is the address in the form of system calls.
-type target struct {
-	family   int
-	sockaddr syscall.Sockaddr
+	v6 := &syscall.SockaddrInet6{Port: addr.Port}
+	copy(v6.Addr[:], addr.IP)
+	if addr.Zone != "" {
+		zone, err := net.InterfaceByName(addr.Zone)
+		if err != nil {
+			return 0, nil, err
+		}
+		v6.ZoneId = uint32(zone.Index)
+	}
+	return syscall.AF_INET6, v6, nil
 }

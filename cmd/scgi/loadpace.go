@@ -16,8 +16,7 @@ type pace struct {
 	duration time.Duration // none begins after that; 0 is no bound
 	rate     float64       // a second; 0 is a closed loop
 
-	taken   atomic.Int64
-	stopped atomic.Bool
+	taken atomic.Int64
 }
 
 // next takes the next request: when it is to begin, and whether there is one.
@@ -36,15 +35,27 @@ func (p *pace) next(now time.Duration) (due time.Duration, ok bool) {
 	return due, p.duration == 0 || due < p.duration
 }
 
+// lateness is how long after the end a request may begin that was due before it:
+// this process may not have had a processor at that moment.
+const lateness = 100 * time.Millisecond
+
 // over reports whether no further request begins.
 func (p *pace) over(now time.Duration) bool {
-	return p.stopped.Load() || p.duration > 0 && now >= p.duration
+	end := p.duration
+	if p.rate > 0 {
+		end += lateness
+	}
+	return p.duration > 0 && now >= end
 }
 
-// intended is how many requests were to begin; 0 when nobody can say.
+// intended is how many requests were to begin by the clock, at least.
 func (p *pace) intended() int64 {
-	if p.requests > 0 {
+	if p.duration == 0 {
 		return p.requests
 	}
-	return int64(p.rate * p.duration.Seconds())
+	n := int64(p.rate * p.duration.Seconds())
+	if p.requests > 0 {
+		n = min(n, p.requests)
+	}
+	return n
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -15,7 +16,7 @@ import (
 type loadReport struct {
 	*tally
 	elapsed     time.Duration
-	intended    int64 // requests; 0 when nobody can say
+	intended    int64 // requests, at least
 	interrupted bool
 }
 
@@ -25,7 +26,12 @@ var percentiles = []float64{50, 75, 90, 99, 99.9}
 func (r *loadReport) rate() float64 { return float64(r.latency.count) / r.elapsed.Seconds() }
 
 // unsent is how many requests never began: the server was too slow for the rate.
-func (r *loadReport) unsent() int64 { return max(r.intended-r.live.Load(), 0) }
+func (r *loadReport) unsent() int64 {
+	if r.interrupted {
+		return 0
+	}
+	return max(r.intended-r.live.Load(), 0)
+}
 
 // refused is how many answers had a status of 400 or above.
 func (r *loadReport) refused() (n int64) {
@@ -52,7 +58,9 @@ func (r *loadReport) failure() error {
 	case failed+refused > 0:
 		return fmt.Errorf("%d requests had no answer, %d a status of 400 or above", failed, refused)
 	case r.interrupted:
-		return fmt.Errorf("interrupted")
+		return errors.New("interrupted")
+	case r.unsent() > 0:
+		return fmt.Errorf("%d requests never began: the rate is too high for so many connections", r.unsent())
 	}
 	return nil
 }

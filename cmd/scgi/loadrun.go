@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/windsock-scgi/windsock/cmd/internal/terminal"
 )
 
 // load is one run: what is sent where, how often, and on how many connections.
@@ -16,15 +18,15 @@ type load struct {
 	connections      int
 	timeout          time.Duration
 	pace             pace
+	newWorker        func(l *load, connections int) (worker, error)
 
 	began time.Time
-	target
 }
 
 // worker makes requests on some of the connections.
 type worker interface {
-	run()           // until the pace has no more
-	result() *tally // when run has returned; before that only live
+	run(context.Context) // until the pace has no more and all have ended, or ctx ends
+	result() *tally      // when run has returned; before that only live
 }
 
 // now is the time since the load began.
@@ -32,22 +34,23 @@ func (l *load) now() time.Duration { return time.Since(l.began) }
 
 // run makes the load, on all processors, and gives what became of it. When ctx
 // ends before, it is what became of it until then.
-func (l *load) run(ctx context.Context, shown *progress) (*loadReport, error) {
-	if err := l.resolve(); err != nil {
-		return nil, err
-	}
-	workers, err := l.workers(min(runtime.GOMAXPROCS(0), l.connections))
+func (l *load) run(ctx context.Context, shown *terminal.Progress) (*loadReport, error) {
+	processors := runtime.GOMAXPROCS(0)
+	workers, err := l.workers(min(processors, l.connections))
 	if err != nil {
 		return nil, err
 	}
+	// With one to spare the runtime does not take a worker's processor away each
+	// time that it waits for events, which would wake another thread to do so.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors + 1))
 	l.began = time.Now()
 	var running sync.WaitGroup
 	for _, w := range workers {
-		running.Go(w.run)
+		running.Go(func() { w.run(ctx) })
 	}
 	ended := make(chan struct{})
 	go func() { running.Wait(); close(ended) }()
-	l.watch(ctx, ended, workers, shown)
+	l.show(shown, ended, workers)
 	total := newTally()
 	for _, w := range workers {
 		total.add(w.result())
@@ -58,7 +61,7 @@ func (l *load) run(ctx context.Context, shown *progress) (*loadReport, error) {
 // workers shares the connections out.
 func (l *load) workers(n int) (workers []worker, err error) {
 	for i := range n {
-		w, err := l.newWorker((l.connections + i) / n)
+		w, err := l.newWorker(l, (l.connections+i)/n)
 		if err != nil {
 			return nil, err
 		}
@@ -67,21 +70,17 @@ func (l *load) workers(n int) (workers []worker, err error) {
 	return workers, nil
 }
 
-// watch shows how far the load is until it has ended.
-func (l *load) watch(ctx context.Context, ended <-chan struct{}, workers []worker, shown *progress) {
-	defer shown.end()
+// show shows how far the load is until it has ended.
+func (l *load) show(shown *terminal.Progress, ended <-chan struct{}, workers []worker) {
+	defer shown.End()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	interrupted := ctx.Done()
 	for {
 		select {
 		case <-ended:
 			return
-		case <-interrupted:
-			l.pace.stopped.Store(true)
-			interrupted = nil
 		case <-tick.C:
-			shown.show(func() string { return l.soFar(workers) })
+			shown.Show(func() string { return l.soFar(workers) })
 		}
 	}
 }
@@ -101,4 +100,3 @@ func (l *load) soFar(workers []worker) string {
 	}
 	return fmt.Sprintf("%s: %.0f requests a second", of, float64(done)/elapsed.Seconds())
 }
-

@@ -40,6 +40,27 @@ func (t *tally) answered(status int, latency time.Duration) {
 	t.live.Add(1)
 }
 
+// ended counts a request of which the answer has ended, by err if that is not
+// nil. A server that leaves much of a request unread ends with a reset: that
+// counts only where it may have cut the answer short, which on a unix socket it
+// cannot.
+func (t *tally) ended(j *judge, a *answer, err error, latency time.Duration) {
+	t.bytes += a.size()
+	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.failed(err)
+		return
+	}
+	status, whole, judged := j.of(a)
+	switch {
+	case err != nil && (judged != nil || !whole && !j.unix):
+		t.failed(err)
+	case judged != nil:
+		t.failed(judged)
+	default:
+		t.answered(status, latency)
+	}
+}
+
 // failed counts a request that was not.
 func (t *tally) failed(err error) {
 	kind := kindOf(err)
@@ -79,11 +100,11 @@ func (e dialError) Unwrap() error { return e.error }
 func kindOf(err error) string {
 	var netErr net.Error
 	switch {
-	case errors.As(err, new(dialError)):
-		return "dial"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
 		errors.As(err, &netErr) && netErr.Timeout():
 		return "timeout"
+	case errors.As(err, new(dialError)):
+		return "dial"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "reset"
 	case errors.Is(err, errShort), errors.Is(err, io.ErrUnexpectedEOF):

@@ -9,9 +9,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
-	"github.com/mattn/go-isatty"
 )
 
 const (
@@ -22,7 +22,9 @@ const (
 
 // commands is the command line: one field a subcommand, one file each.
 type commands struct {
-	Load loadCommand `cmd:"" help:"Make load on an application: rate, latencies, errors."`
+	Request requestCommand `cmd:"" help:"Send one request, as curl does."`
+	Load    loadCommand    `cmd:"" help:"Make load on an application, as wrk does: rate, latencies, errors."`
+	Front   frontCommand   `cmd:"" help:"Serve HTTP and hand it on: a front end for development."`
 }
 
 // environment is what a command has of the world around it.
@@ -73,12 +75,10 @@ func report(stderr io.Writer, err error) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(stderr, "scgi: %v\n", err)
+	fmt.Fprintf(stderr, "scgi: %s\n", strings.TrimPrefix(err.Error(), "scgi: ")) // once is enough
 	if usage := (usageError{}); errors.As(err, &usage) {
 		fmt.Fprintln(stderr, "Try: scgi --help")
 		return exitUsage
 	}
 	return exitFailed
 }
-
-func isTerminal(f *os.File) bool { return isatty.IsTerminal(f.Fd()) }
