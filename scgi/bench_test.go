@@ -81,7 +81,7 @@ func BenchmarkNewRequest(b *testing.B) {
 // BenchmarkServe is a whole server and its clients: 32 at a time, each request
 // with a connection of its own.
 func BenchmarkServe(b *testing.B) {
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		b.Run(network, func(b *testing.B) {
 			raw := scgitest.Netstring(nginxBlock, nginxBody)
 			var bodies atomic.Int64

@@ -193,7 +193,7 @@ func TestSocketNumbersGivenAnew(t *testing.T) {
 // are answered and others are accepted. An answer is whole, cut or missing, but
 // never another's.
 func TestServersBrokenOffUnderLoad(t *testing.T) {
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		t.Run(network, func(t *testing.T) {
 			l := listen(t, network)
 			address := l.Addr()
@@ -254,7 +254,7 @@ func listenAgain(t *testing.T, network string, address net.Addr) net.Listener {
 
 // What a hijacker and a hook get is package net's.
 func TestSocketIsNets(t *testing.T) {
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		t.Run(network, func(t *testing.T) {
 			hijacked := make(chan net.Conn, 1)
 			s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

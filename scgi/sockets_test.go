@@ -64,9 +64,9 @@ func TestHabitatStartShutdownRace(t *testing.T) {
 	defer cancel()
 	var before, after int
 	for i := range 1000 {
-		l := listen(t, networks[i%4])
+		l := listen(t, serverNetworks[i%4])
 		s := quiet(ok)
-		onNetwork(networks[i%4], s)
+		onNetwork(serverNetworks[i%4], s)
 		begin := make(chan struct{})
 		started, shut := make(chan error, 1), make(chan error, 1)
 		go func() {
@@ -138,7 +138,7 @@ func startQueueing(t *testing.T, network string, l net.Listener) *queueing {
 
 // Whoever waits in the kernel's queue when Shutdown begins is served.
 func TestShutdownServesQueue(t *testing.T) {
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		t.Run(network, func(t *testing.T) {
 			l := listen(t, network)
 			q := startQueueing(t, network, l)
@@ -280,7 +280,7 @@ func underLoad(t *testing.T, network string, stop func(*scgi.Server)) {
 }
 
 func TestCloseUnderLoad(t *testing.T) {
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		t.Run(network, func(t *testing.T) {
 			underLoad(t, network, func(s *scgi.Server) { assert.NoError(t, s.Close()) })
 		})
@@ -288,7 +288,7 @@ func TestCloseUnderLoad(t *testing.T) {
 }
 
 func TestShutdownUnderLoad(t *testing.T) {
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		t.Run(network, func(t *testing.T) {
 			underLoad(t, network, func(s *scgi.Server) {
 				ctx, cancel := context.WithTimeout(t.Context(), tooLong)
@@ -348,7 +348,7 @@ func TestDescriptors(t *testing.T) {
 		require.NoError(t, resp.Body.Close())
 		s.Close()
 	}
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		run(network) // what is opened once for good is open now
 		before := openFiles(t)
 		for range 10 {

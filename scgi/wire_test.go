@@ -26,13 +26,16 @@ import (
 
 // This file sends bytes over real sockets, as they come and byte by byte.
 
-// networks are what a front end may connect by, each with both ways of accepting:
-// Linux's own, and that of package net alone.
-var networks = []string{"unix", "tcp", "unix" + portably, "tcp" + portably}
+// networks are what a front end may connect by.
+var networks = []string{"unix", "tcp"}
+
+// serverNetworks are these, each with both ways of accepting: Linux's own, and that
+// of package net alone.
+var serverNetworks = []string{"unix", "tcp", "unix" + portably, "tcp" + portably}
 
 const portably = ", portable"
 
-// onNetwork lets srv accept in the way that a name of networks asks for, and
+// onNetwork lets srv accept in the way that a name of serverNetworks asks for, and
 // returns the network as package net calls it.
 func onNetwork(name string, srv *scgi.Server) string {
 	network, portable := strings.CutSuffix(name, portably)
@@ -266,7 +269,7 @@ func describe(w http.ResponseWriter, r *http.Request) {
 
 func TestWire(t *testing.T) {
 	require.GreaterOrEqual(t, len(wire), 60)
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(describe)})
 		for _, row := range wire {
 			t.Run(network+", "+row.name, func(t *testing.T) {
@@ -376,7 +379,7 @@ func TestEarlyAnswer(t *testing.T) {
 	const size = 30 << 20
 	want := "Status: 413 Request Entity Too Large\r\nContent-Type: text/plain; charset=utf-8\r\n" +
 		"X-Content-Type-Options: nosniff\r\nContent-Length: 10\r\n\r\ntoo large\n"
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		for _, row := range []struct {
 			name    string
 			handler http.HandlerFunc
@@ -418,7 +421,7 @@ func TestEarlyAnswer(t *testing.T) {
 
 // A refusal reaches a peer that goes on sending, too.
 func TestEarlyRefusal(t *testing.T) {
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(describe)})
 		answer, err := converse(t, s, scgitest.Split([]byte(sizedRequest(5<<20)), 64<<10), false)
 		require.NoError(t, err)
@@ -432,7 +435,7 @@ func TestEarlyRefusal(t *testing.T) {
 // A large body both ways, at the same time.
 func TestLargeBothWays(t *testing.T) {
 	const size = 8 << 20
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			n, err := io.Copy(w, r.Body)
 			assert.NoError(t, err)
