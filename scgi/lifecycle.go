@@ -13,9 +13,9 @@ import (
 // they came first), and else the error that ended accepting for good. l is
 // closed when it returns. Connections may outlive it: wait for Done.
 //
-// To end it call Shutdown or Close. Closing l may not do: on Linux connections
-// are accepted from a copy of the descriptor of a *net.UnixListener or
-// *net.TCPListener.
+// To end it call Shutdown or Close. Closing l ends it too, with an error that
+// matches [net.ErrClosed], though on Linux that is noticed only within a second:
+// connections are accepted from a copy of l's descriptor.
 //
 // Several Serves may run at once on several listeners. When accepting fails on
 // one of them the others go on. When it fails on the last one the server drains

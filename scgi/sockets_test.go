@@ -99,6 +99,25 @@ func TestHabitatStartShutdownRace(t *testing.T) {
 	t.Logf("Shutdown was first %d times, Start %d times", before, after)
 }
 
+// Whoever has never heard of Shutdown closes the listener.
+func TestClosingTheListenerEndsServe(t *testing.T) {
+	for _, network := range serverNetworks {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			l := listen(t, network)
+			s := quiet(ok)
+			onNetwork(network, s)
+			served := make(chan error, 1)
+			go func() { served <- s.Serve(l) }()
+			await(t, "Serving", s.Serving())
+			require.NoError(t, l.Close())
+			require.ErrorIs(t, await(t, "the end of Serve", served), net.ErrClosed)
+			await(t, "Done", s.Done())
+			require.ErrorIs(t, s.Err(), net.ErrClosed)
+		})
+	}
+}
+
 // socket is what net's listeners have in common.
 type socket interface {
 	net.Listener
