@@ -63,13 +63,10 @@ func newRequest(ctx context.Context, vars Vars, u *url.URL) (*http.Request, erro
 	r.Proto, r.ProtoMajor, r.ProtoMinor = protocol(meta.protocol)
 	if meta.https {
 		// All that is known: the front end took the request in over TLS.
-		r.TLS = overTLS
+		r.TLS = &tls.ConnectionState{HandshakeComplete: true}
 	}
 	return r, nil
 }
-
-// overTLS is shared, as net/http has all requests of a connection share theirs.
-var overTLS = &tls.ConnectionState{HandshakeComplete: true}
 
 // collect sorts the variables by what they mean to a request.
 func (m *metaVars) collect(vars Vars) error {
