@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -135,6 +136,24 @@ func TestWhoLeavesTheGroup(t *testing.T) {
 	daemon, err := os.FindProcess(pid)
 	require.NoError(t, err)
 	require.NoError(t, daemon.Kill())
+}
+
+// A program that goes over to another group, here the server's own, is ended
+// like any other: its time is over, and neither a place nor a stop waits for it.
+func TestAProgramThatChangesItsGroup(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "deserter")
+	writeProgram(t, file, "#!/usr/bin/perl\n"+
+		`setpgrp(0, getpgrp(getppid())) or die; $| = 1; print "Content-Type: a/b\n\n$$ ", getpgrp(); sleep 60`)
+	s := serve(t, func(h *cgihost.Host) {
+		h.Programs, h.Timeout = []cgihost.Mount{{Prefix: "/cgi", File: file}}, 3*time.Second
+	})
+	_, body := s.ask(t, "GET", "/mount/cgi", "")
+	var pid, group int
+	_, err := fmt.Sscan(body, &pid, &group)
+	require.NoError(t, err)
+	require.Equal(t, syscall.Getpgrp(), group)
+	assertDead(t, []int{pid})
+	assert.Contains(t, s.log.String(), "signal: killed", "it did not end by itself")
 }
 
 // What is left behind may still print, as a filter at the end of a pipe does.
