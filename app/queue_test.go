@@ -134,7 +134,7 @@ func TestQueueIsLeft(t *testing.T) {
 		go visit(t.Context(), q, last)
 		assertRefused(t, <-last, "Too many requests")
 		leave()
-		<-left
+		assert.Equal(t, 499, (<-left).Code, "for the log")
 		go visit(t.Context(), q, came)
 		synctest.Wait()
 		close(g.open)
