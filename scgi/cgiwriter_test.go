@@ -243,6 +243,16 @@ func TestCGIWriterStreams(t *testing.T) {
 	assert.Empty(t, rest)
 }
 
+// An answer that is whole is on its way, too, when what follows is too much.
+func TestCGIWriterSendsWhatIsWhole(t *testing.T) {
+	rec := httptest.NewRecorder()
+	w := &scgi.CGIWriter{Response: rec, Request: httptest.NewRequest("GET", "/", nil), Logger: slog.New(slog.DiscardHandler)}
+	_, err := io.WriteString(w, "Content-Type: a/b\nContent-Length: 5\n\nhello\n")
+	assert.Error(t, err)
+	assert.True(t, rec.Flushed)
+	assert.Equal(t, "hello", rec.Body.String())
+}
+
 // A body that is shorter than it says is not taken for a whole one, and the
 // server's log says why.
 func TestCGIWriterShortBodyBreaksOff(t *testing.T) {

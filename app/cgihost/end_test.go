@@ -232,6 +232,26 @@ func TestWorkAfterAWholeAnswer(t *testing.T) {
 	assert.NotContains(t, s.log.String(), "warn")
 }
 
+// What is printed past the Content-Length, mostly a newline, is dropped and logged.
+// It neither holds the answer back nor ends the program.
+func TestWorkAfterAnAnswerThatIsTooLong(t *testing.T) {
+	dir := t.TempDir()
+	s := alone(t, `printf 'Content-Type: a/b\nContent-Length: 5\n\nhello\n'; cd '`+dir+`'; while ! [ -e go ]; do sleep 0.02; done; echo more; touch done`, nil)
+	conn, br := s.open(t, scgitest.Get("/mount/cgi"))
+	resp, err := scgi.ReadResponse(br, nil)
+	require.NoError(t, err)
+	body := make([]byte, 5)
+	_, err = io.ReadFull(resp.Body, body)
+	require.NoError(t, err)
+	assert.Equal(t, "hello", string(body))
+	require.NoError(t, conn.Close())
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go"), nil, 0o644))
+	require.Eventually(t, func() bool { _, err := os.Stat(filepath.Join(dir, "done")); return err == nil }, patience, time.Millisecond)
+	s.Close()
+	assert.Equal(t, 1, strings.Count(s.log.String(), "\n"), s.log)
+	assert.Contains(t, s.log.String(), "longer than its Content-Length of 5")
+}
+
 // A panic above the program, in a Response say, does not leave it behind.
 func TestPanicAboveAProgram(t *testing.T) {
 	script, members := family(t, "printf 'Content-Type: a/b\\n\\nx'; wait")
