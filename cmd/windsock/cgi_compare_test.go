@@ -124,6 +124,7 @@ var cgiRows = []cgiRow{
 	{path: "environment.pl", body: "body", status: 200,
 		differences: []cgiDifference{{server: "lighttpd", why: whyLength, instead: lighttpdEnvironment}}},
 	{path: "echo.py", body: strings.Repeat("0123456789abcdef", 1<<13), status: 200},
+	{path: "sum.sh", body: strings.Repeat("0123456789abcdef", 1<<13), status: 200},
 	{path: "status.pl", status: 404},
 	{path: "redirect.sh", status: 302, differences: []cgiDifference{{server: "apache", why: whyNoPage,
 		answer: "302|Content-Type: text/html; charset=iso-8859-1, Location: http://example.org/elsewhere?a=b|(the server's own page)"}}},
