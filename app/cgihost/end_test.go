@@ -121,6 +121,15 @@ func TestTheGroupIsEnded(t *testing.T) {
 	}
 }
 
+func TestNothingStartsAfterClose(t *testing.T) {
+	mark := filepath.Join(t.TempDir(), "started")
+	s := alone(t, `touch '`+mark+`'; echo Status: 200; echo`, nil)
+	s.host.Close()
+	resp, _ := s.ask(t, "GET", "/mount/cgi", "")
+	assert.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+	assert.NoFileExists(t, mark)
+}
+
 // What has left the group is not ours to end, and does not hold the answer up.
 func TestWhoLeavesTheGroup(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "daemon")
