@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -195,7 +196,7 @@ func TestBackupRefuses(t *testing.T) {
 	}
 	_, err = sqlite.Backup(t.Context(), beside("none.db"), beside("new.db"), false, nil)
 	assert.ErrorIs(t, err, fs.ErrNotExist)
-	assert.NoFileExists(t, beside("new.db.new"))
+	assert.NoFileExists(t, beside("new.db.unfinished"))
 
 	made, err := sqlite.Backup(t.Context(), path, older, true, nil)
 	require.NoError(t, err)
@@ -210,7 +211,7 @@ func TestBackupRefuses(t *testing.T) {
 // way.
 func TestBackupBrokenOff(t *testing.T) {
 	path, to := newStore(t, 3000), newPath(t)
-	require.NoError(t, os.WriteFile(to+".new", []byte("what a kill left"), 0o600))
+	require.NoError(t, os.WriteFile(to+".unfinished", []byte("what a kill left"), 0o600))
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := sqlite.Backup(ctx, path, to, false, func(doing string, _, _ int64) {
 		if doing == "reading the copy" {
@@ -226,6 +227,35 @@ func TestBackupBrokenOff(t *testing.T) {
 	})
 	require.NoError(t, err)
 	assert.Len(t, folder(t, to), 1)
+}
+
+// The file that is not finished yet is ours to overwrite, but nothing that only
+// looks like it.
+func TestBackupOverwritesNothing(t *testing.T) {
+	path, to := newPath(t), newPath(t)
+	store(t, open(t, path), 1, 10)
+	kept := filepath.Join(t.TempDir(), "kept")
+	require.NoError(t, os.WriteFile(kept, []byte("kept"), 0o600))
+	require.NoError(t, os.WriteFile(to+".new", []byte("kept"), 0o600))
+	require.NoError(t, os.Symlink(kept, to+".unfinished"))
+
+	_, err := sqlite.Backup(t.Context(), path, to, false, nil)
+	assert.ErrorIs(t, err, syscall.ELOOP)
+	require.NoError(t, os.Remove(to+".unfinished"))
+	_, err = sqlite.Backup(t.Context(), path, to, false, nil)
+	require.NoError(t, err)
+	for _, name := range []string{kept, to + ".new"} {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		assert.Equal(t, "kept", string(text), name)
+	}
+
+	require.NoError(t, os.Rename(to, to+".unfinished"))
+	_, err = sqlite.Backup(t.Context(), to+".unfinished", to, false, nil)
+	assert.ErrorContains(t, err, "is the store itself")
+	found, err := sqlite.Check(t.Context(), to+".unfinished", nil)
+	require.NoError(t, err)
+	assert.Equal(t, int64(10), found.Messages)
 }
 
 // backupRole makes a backup beside the store.
@@ -259,7 +289,7 @@ func TestBackupFaults(t *testing.T) {
 	} {
 		hits := 0
 		for n := 1; ; n += tt.stride {
-			require.NoError(t, errors.Join(os.RemoveAll(path+".backup"), os.RemoveAll(path+".backup.new")))
+			require.NoError(t, errors.Join(os.RemoveAll(path+".backup"), os.RemoveAll(path+".backup.unfinished")))
 			trace := t.TempDir() + "/trace"
 			cmd := exec.CommandContext(t.Context(), "strace", "-f", "-o", trace, "-e", "trace="+tt.call,
 				"-e", fmt.Sprintf("inject=%s:%s:when=%d", tt.call, tt.fault, n), self)
@@ -289,5 +319,5 @@ func TestBackupFaults(t *testing.T) {
 	}
 	_, err = sqlite.Backup(t.Context(), path, path+".backup", true, nil)
 	assert.NoError(t, err, "what a kill left is in nobody's way")
-	assert.NoFileExists(t, path+".backup.new")
+	assert.NoFileExists(t, path+".backup.unfinished")
 }

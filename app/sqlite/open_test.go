@@ -105,7 +105,7 @@ func TestOpenLinks(t *testing.T) {
 func TestOpenEmptyFile(t *testing.T) {
 	path := newPath(t)
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
-	require.NoError(t, os.WriteFile(path+".new", []byte("what a crash left"), 0o600))
+	require.NoError(t, os.WriteFile(path+".unfinished", []byte("what a crash left"), 0o600))
 	log := open(t, path)
 	store(t, log, 1, 1)
 	for _, suffix := range []string{"", "-wal"} {
@@ -113,7 +113,7 @@ func TestOpenEmptyFile(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, fs.FileMode(0o600), info.Mode().Perm(), suffix)
 	}
-	assert.NoFileExists(t, path+".new")
+	assert.NoFileExists(t, path+".unfinished")
 }
 
 // What Open refuses it leaves as it is, with nothing beside it.

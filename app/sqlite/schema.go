@@ -134,20 +134,25 @@ type queryer interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
+// unfinished ends the name of a file of ours that is not whole yet. What a kill
+// left under such a name is thrown away unseen: so it is one that nobody gives to
+// a file of his own, as FILE.new could be.
+const unfinished = ".unfinished"
+
 // create makes a store at path, where there is none. It is made under another
 // name and renamed, so that it is there as a whole or not at all, whatever
 // happens on the way. The caller holds the lock.
 func create(path string) error {
-	unfinished := path + ".new"
+	making := path + unfinished
 	for _, suffix := range []string{"", "-journal", "-wal", "-shm"} {
-		if err := os.Remove(unfinished + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(making + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	if err := fill(unfinished, permissions(path)); err != nil {
-		return fmt.Errorf("making the store: %w", errors.Join(err, os.Remove(unfinished)))
+	if err := fill(making, permissions(path)); err != nil {
+		return fmt.Errorf("making the store: %w", errors.Join(err, os.Remove(making)))
 	}
-	return os.Rename(unfinished, path)
+	return os.Rename(making, path)
 }
 
 // permissions returns those of the empty file at path, else what a new store
