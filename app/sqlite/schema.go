@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // applicationID stands in a store's header, at offset 68: "wsck". It is there
@@ -89,6 +90,10 @@ func exists(path string) (bool, error) {
 		return false, fmt.Errorf("%w: not a regular file", errNotAStore)
 	case info.Size() == 0:
 		return false, refuseLeftover(left)
+	}
+	const read = 4                                     // R_OK of access(2)
+	if err := syscall.Access(path, read); err != nil { // SQLite does not say why
+		return false, fmt.Errorf("it cannot be read: %w", err)
 	}
 	return true, checkApplicationID(path)
 }

@@ -134,6 +134,11 @@ func (c *checkCommand) checkNewStore(path string) error {
 	if made, err := c.makesFolder(c.Store); made || err != nil {
 		return err
 	}
+	if _, err := os.Readlink(path); err == nil {
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("%s: a link that leads nowhere: %w", path, err)
+		}
+	}
 	return writable(filepath.Dir(path))
 }
 
