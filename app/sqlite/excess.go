@@ -110,14 +110,15 @@ func (r *Reader) tooManyBytes(ctx context.Context, keep app.Keep, _ time.Time) (
 		return cut, err
 	}
 	reserve := keep.Bytes / sizeReserve
-	over := (u.pages-u.free)*u.pageSize - (keep.Bytes - reserve)
+	used := (u.pages - u.free) * u.pageSize
+	over := used - (keep.Bytes - reserve)
 	if over <= 0 {
 		return cut, nil
 	}
 	n := 0
 	over += reserve
 	err = r.walk(ctx, 0, func(seq, _, size int64) (more bool) {
-		cut.Messages = seq
+		cut.Messages, cut.Hurry = seq, used > keep.Bytes
 		over -= size + rowOverhead
 		n++
 		return over > 0 && n < pruneRows

@@ -230,6 +230,13 @@ func TestPruneBySize(t *testing.T) {
 	assert.Equal(t, between(int64(n-len(all)+1), int64(n)), all)
 	assert.Greater(t, len(all), 2000)
 
+	used := query[int64](t, log, "SELECT (page_count - freelist_count) * 4096 FROM pragma_page_count, pragma_freelist_count")
+	for bytes, hurry := range map[int64]bool{used: false, used - 1: true} { // the first is in what is kept free
+		cut, err := log.Excess(t.Context(), app.Keep{Bytes: bytes}, day(1))
+		require.NoError(t, err)
+		assert.NotZero(t, cut.Messages)
+		assert.Equal(t, hurry, cut.Hurry)
+	}
 	prune(t, log, app.Keep{Bytes: bound / 2}, day(1))
 	assert.LessOrEqual(t, fileSize(t, log, path), int64(bound/2))
 	kept, _ := seqsOf(t, log)
