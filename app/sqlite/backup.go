@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -232,7 +233,7 @@ func (b *backupFile) pages(ctx context.Context, from any) error {
 		total := int64(backup.PageCount())
 		b.progress("copying", total-int64(backup.Remaining()), total)
 	}
-	return errors.Join(err, backup.Finish())
+	return cmp.Or(err, backup.Finish()) // which says once more what Step said
 }
 
 // copyDSN names a file that is written from its beginning to its end: nothing of

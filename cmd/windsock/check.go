@@ -98,16 +98,15 @@ func (c *checkCommand) checkStore(ctx context.Context, env environment) (faults 
 		fmt.Fprintf(env.stderr, "fault: %v\n", err)
 		faults++
 	}
-	if found.Log == "" {
-		return faults, nil
-	}
 	for _, fault := range found.Faults {
 		fmt.Fprintf(env.stderr, "fault: %s: %s\n", c.Store, fault)
 	}
 	if found.MoreFaults > 0 {
 		fmt.Fprintf(env.stderr, "and %d more\n", found.MoreFaults)
 	}
-	fmt.Fprintln(env.stdout, describeStore(c.Store, found))
+	if found.Log != "" {
+		fmt.Fprintln(env.stdout, describeStore(c.Store, found))
+	}
 	inStore := len(found.Faults) + found.MoreFaults
 	if inStore > 0 {
 		fmt.Fprintln(env.stderr, "What to do: stop windsock, keep all files of the store, and restore the newest backup"+

@@ -136,6 +136,23 @@ func TestDamagedEnd(t *testing.T) {
 	}
 }
 
+// A store that cannot even be opened is a fault of the store: check says what to
+// do, and does not send on to itself.
+func TestCheckWithoutEnd(t *testing.T) {
+	dir := folder(t)
+	p := serve(t, dir)
+	postNumbers(t, dir, 1000)
+	assert.Zero(t, p.stop())
+	require.NoError(t, os.Truncate(filepath.Join(dir, "data", "windsock.db"), 20_000))
+	stdout, stderr, code := run(t, dir, "", "check")
+	assert.Equal(t, 1, code)
+	assert.Empty(t, stdout)
+	assert.Contains(t, stderr, "fault: sqlite:data/windsock.db: it cannot be opened: ")
+	assert.Contains(t, stderr, "restore the newest backup")
+	assert.NotContains(t, stderr, "run windsock check")
+	assert.Contains(t, stderr, "faults found: 1")
+}
+
 // postNumbers posts so many messages.
 func postNumbers(t *testing.T, dir string, n int) {
 	t.Helper()
