@@ -399,6 +399,33 @@ func TestRetentionStops(t *testing.T) {
 	})
 }
 
+// slowLog takes its time to say that nothing is in excess, also when nobody wants
+// to know any more.
+type slowLog struct {
+	*cutLog
+	said atomic.Bool
+}
+
+func (l *slowLog) Excess(ctx context.Context, _ app.Keep, _ time.Time) (app.Cut, error) {
+	<-ctx.Done()
+	time.Sleep(time.Second)
+	l.said.Store(true)
+	return app.Cut{}, ctx.Err()
+}
+
+// A stop waits for whoever reads the store: it is closed next.
+func TestRetentionStopsReading(t *testing.T) {
+	retaining(t, func(t *testing.T, r *app.Retention, log *cutLog, _ *atomic.Int64, said *sayings) {
+		slow := &slowLog{cutLog: log}
+		r.Log = slow
+		r.Start()
+		synctest.Wait()
+		r.Close()
+		assert.True(t, slow.said.Load())
+		assert.Empty(t, said.take(), "it is no failure")
+	})
+}
+
 // Do's work is no batch: nobody is told of messages, and what it returns or
 // panics with comes back.
 func TestCommitterDo(t *testing.T) {

@@ -284,6 +284,40 @@ func TestPruneNotes(t *testing.T) {
 	prune(t, log, app.Keep{Age: 10 * days}, day(33))
 	all, _ := seqsOf(t, log)
 	assert.Empty(t, all, "what it noted stops nothing")
+	assertTime := func(want time.Time) {
+		t.Helper()
+		assert.Equal(t, want.UnixMicro(), query[int64](t, log, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'pruned_received'"))
+	}
+	assertTime(day(22))
+	receivedOn(t, log, 9, 23, 300)
+	pruneSteps(t, log, app.Cut{Messages: 10, Now: day(25)})
+	assertTime(day(23))
+}
+
+// However many messages came while the clock was ahead, what is old behind them is
+// found, and takes them along.
+func TestPruneBehindManyFromTheFuture(t *testing.T) {
+	log := open(t, newPath(t))
+	store(t, log, 1, sqlite.MaxExamined+1)
+	shell(t, log, "UPDATE messages SET received = ?", day(300).UnixMicro())
+	receivedOn(t, log, sqlite.MaxExamined+2, 20, 30)
+	cut, err := log.Excess(t.Context(), app.Keep{Age: 10 * days}, day(32))
+	require.NoError(t, err)
+	assert.EqualValues(t, sqlite.MaxExamined+2, cut.Messages)
+}
+
+// Pruning keeps the write-ahead log short, also when nothing else is written.
+func TestPruneTrimsWAL(t *testing.T) {
+	path := newPath(t)
+	log := open(t, path)
+	store(t, log, 1, 4_000)
+	shell(t, log, "PRAGMA wal_checkpoint(TRUNCATE)")
+	log.TrimAt(50)
+	pruneSteps(t, log, app.Cut{Messages: 3_900})
+	info, err := os.Stat(path + "-wal")
+	require.NoError(t, err)
+	assert.NotZero(t, info.Size())
+	assert.Less(t, info.Size(), int64(150*4096), "a step is less than a hundred pages")
 }
 
 // A file that was made so that it cannot shrink, as by a tool, is left as it is.
