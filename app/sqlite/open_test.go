@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -201,6 +203,23 @@ func TestOpenOtherVersions(t *testing.T) {
 		_, err = sqlite.OpenReadOnly(path)
 		assert.ErrorContains(t, err, want)
 	}
+}
+
+// A backup of a newer windsock's store is in rollback mode; opening it for writing
+// would change that.
+func TestOpenNewerBackup(t *testing.T) {
+	path, backup := newPath(t), newPath(t)
+	store(t, open(t, path), 1, 3)
+	_, err := sqlite.Backup(t.Context(), path, backup, false, nil)
+	require.NoError(t, err)
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: backup}).String())
+	require.NoError(t, err)
+	_, err = db.Exec(fmt.Sprintf("PRAGMA user_version = %d", sqlite.SchemaVersion+1))
+	require.NoError(t, errors.Join(err, db.Close()))
+	before := folder(t, backup)
+	_, err = sqlite.Open(backup)
+	assert.ErrorContains(t, err, "made by a newer windsock")
+	assert.Equal(t, before, folder(t, backup))
 }
 
 func TestOpenNothing(t *testing.T) {

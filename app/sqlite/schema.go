@@ -95,10 +95,12 @@ func exists(path string) (bool, error) {
 	if err := syscall.Access(path, read); err != nil { // SQLite does not say why
 		return false, fmt.Errorf("it cannot be read: %w", err)
 	}
-	return true, checkApplicationID(path)
+	return true, checkHeader(path)
 }
 
-func checkApplicationID(path string) error {
+// checkHeader returns an error unless the file's header is that of a store, and
+// of none that a newer windsock made: what opens it for writing changes it.
+func checkHeader(path string) error {
 	db, err := sql.Open("sqlite", headerDSN(path))
 	if err != nil {
 		return err
@@ -114,24 +116,31 @@ func checkApplicationID(path string) error {
 	case id != applicationID:
 		return fmt.Errorf("%w: an SQLite database with application_id %#x", errNotAStore, id)
 	}
-	return nil
+	_, err = readVersion(context.Background(), db)
+	return err
 }
 
 // checkVersion returns an error unless the store is one that this program
 // knows how to write and read.
 func checkVersion(ctx context.Context, q queryer) error {
-	var version int
+	version, err := readVersion(ctx, q)
+	if err == nil && version < schemaVersion {
+		err = fmt.Errorf("%w: schema version %d", errDamaged, version)
+	}
+	return err
+}
+
+// readVersion returns the schema's version. A newer one than this program's is an
+// error.
+func readVersion(ctx context.Context, q queryer) (version int, err error) {
 	if err := q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-		return fmt.Errorf("reading the schema version: %w", err)
+		return 0, fmt.Errorf("reading the schema version: %w", err)
 	}
-	switch {
-	case version > schemaVersion:
-		return fmt.Errorf("the store has schema version %d, made by a newer windsock; this one knows %d",
+	if version > schemaVersion {
+		return 0, fmt.Errorf("the store has schema version %d, made by a newer windsock; this one knows %d",
 			version, schemaVersion)
-	case version < schemaVersion:
-		return fmt.Errorf("%w: schema version %d", errDamaged, version)
 	}
-	return nil
+	return version, nil
 }
 
 // queryer is what *sql.DB and *sql.Conn have in common here.
