@@ -113,6 +113,9 @@ func TestTheGroupIsEnded(t *testing.T) {
 				answer, err := io.ReadAll(conn)
 				require.NoError(t, err)
 				assert.Contains(t, string(answer), row.answer)
+				if strings.HasPrefix(row.answer, "begun") {
+					assert.NotContains(t, string(answer), "Gateway", "no second answer within the first")
+				}
 			}
 			assertDead(t, pids)
 			s.host.Close()
@@ -223,6 +226,40 @@ func children(t *testing.T) (all string) {
 		}
 	}
 	return all
+}
+
+// deadlined is a Response that keeps its deadline.
+type deadlined struct {
+	*httptest.ResponseRecorder
+	by time.Time
+}
+
+func (d *deadlined) SetWriteDeadline(by time.Time) error {
+	d.by = by
+	return nil
+}
+
+// A client that takes nothing holds a place for little longer than the program
+// may run; and a whole answer of a program whose time is over stays one.
+func TestSlowClientAndSlowProgram(t *testing.T) {
+	t.Parallel()
+	file := program(t, `printf 'Content-Type: a/b\nContent-Length: 5\n\nhello'; sleep 600`)
+	h := &cgihost.Host{Programs: []cgihost.Mount{{Prefix: "/cgi", File: file}}, Timeout: 3 * time.Second}
+	w, began := &deadlined{ResponseRecorder: httptest.NewRecorder()}, time.Now()
+	assert.NotPanics(t, func() { h.ServeHTTP(w, httptest.NewRequest("GET", "/cgi", nil)) }, "nothing is broken off")
+	assert.Equal(t, "hello", w.Body.String())
+	assert.True(t, w.by.After(began.Add(h.Timeout)), "the program has all of its time")
+	assert.True(t, w.by.Before(began.Add(h.Timeout+patience)), "and the client not much more")
+}
+
+// The bound on output is met to the byte, the header included.
+func TestMostOutput(t *testing.T) {
+	const output = "Content-Type: a/b\n\nhello"
+	for most, want := range map[int]string{len(output): "200 hello", len(output) - 1: "502 Bad Gateway\n"} {
+		s := alone(t, "printf '"+output+"'", func(h *cgihost.Host) { h.MaxOutput = int64(most) })
+		resp, body := s.ask(t, "GET", "/mount/cgi", "")
+		assert.Equal(t, want, fmt.Sprint(resp.StatusCode, " ", body))
+	}
 }
 
 // A front end that goes away with a whole answer, as nginx does when it has its

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -61,13 +62,16 @@ func TestLargeBodies(t *testing.T) {
 // sends: the answer does not wait for the body.
 func TestBodyThatNobodyReads(t *testing.T) {
 	s := alone(t, `exec <&-; printf 'Content-Type: a/b\n\nno thanks'`, nil)
-	conn, br := s.open(t, scgitest.Request("some", "CONTENT_LENGTH", "1000000", "SCGI", "1", "REQUEST_METHOD", "POST", "REQUEST_URI", "/mount/cgi"))
-	resp, err := scgi.ReadResponse(br, nil)
-	require.NoError(t, err)
-	body, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	assert.Equal(t, "no thanks", string(body))
-	require.NoError(t, conn.Close())
+	for _, sent := range []string{"some", ""} {
+		conn, br := s.open(t, scgitest.Request(sent, "CONTENT_LENGTH", "1000000", "SCGI", "1", "REQUEST_METHOD", "POST", "REQUEST_URI", "/mount/cgi"))
+		require.NoError(t, conn.SetReadDeadline(time.Now().Add(patience/2))) // the server waits for patience
+		resp, err := scgi.ReadResponse(br, nil)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		assert.Equal(t, "no thanks", string(body))
+		require.NoError(t, conn.Close())
+	}
 }
 
 // Half a body is not taken for a whole one: the program is ended before its
