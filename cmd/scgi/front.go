@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/windsock-scgi/windsock/cmd/internal/front"
+	"github.com/windsock-scgi/windsock/cmd/internal/program"
 	"github.com/windsock-scgi/windsock/cmd/internal/terminal"
 	"github.com/windsock-scgi/windsock/scgi"
 	"github.com/windsock-scgi/windsock/scgi/listen"
@@ -47,7 +48,7 @@ func (c *frontCommand) Validate() error {
 }
 
 // Run serves until a signal ends it.
-func (c *frontCommand) Run(env environment) error {
+func (c *frontCommand) Run(env program.Environment) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
@@ -55,9 +56,9 @@ func (c *frontCommand) Run(env environment) error {
 
 	remote, err := listen.ParseRemote(c.Addr)
 	if err != nil {
-		return usageError{err}
+		return program.UsageError{Err: err}
 	}
-	logger, flush := terminal.NewLogger(env.stderr)
+	logger, flush := terminal.NewLogger(env.Stderr)
 	defer flush()
 	dialer := net.Dialer{Timeout: c.ConnectTimeout}
 	f, err := front.Start(front.Config{
@@ -80,7 +81,7 @@ func (c *frontCommand) Run(env environment) error {
 		<-signals
 		logger.Warn().Msg("stopped at once by a second signal")
 		flush()
-		os.Exit(exitFailed)
+		os.Exit(program.Failed)
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), c.Grace)
 	defer cancel()

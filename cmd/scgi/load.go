@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/windsock-scgi/windsock/cmd/internal/program"
 	"github.com/windsock-scgi/windsock/cmd/internal/terminal"
 	"github.com/windsock-scgi/windsock/scgi/listen"
 )
@@ -48,14 +49,14 @@ const defaultLoadTime = 10 * time.Second
 
 // Run makes the load and reports on it. An error or a status of 400 and above,
 // even a single one, makes it a failure.
-func (c *loadCommand) Run(env environment) error {
+func (c *loadCommand) Run(env program.Environment) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	l, err := c.load(env)
 	if err != nil {
 		return err
 	}
-	result, err := l.run(ctx, terminal.NewProgress(env.stderr))
+	result, err := l.run(ctx, terminal.NewProgress(env.Stderr))
 	if err != nil {
 		return err
 	}
@@ -63,17 +64,17 @@ func (c *loadCommand) Run(env environment) error {
 	if c.JSON {
 		write = result.writeJSON
 	}
-	if err := write(env.stdout); err != nil {
+	if err := write(env.Stdout); err != nil {
 		return err
 	}
 	return result.failure()
 }
 
 // load makes the run that the command line asks for.
-func (c *loadCommand) load(env environment) (*load, error) {
+func (c *loadCommand) load(env program.Environment) (*load, error) {
 	remote, err := listen.ParseRemote(c.Addr)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, program.UsageError{Err: err}
 	}
 	if c.Requests == 0 && c.Time == 0 {
 		c.Time = defaultLoadTime
@@ -86,7 +87,7 @@ func (c *loadCommand) load(env environment) (*load, error) {
 	default:
 		method = http.MethodGet
 	}
-	r, err := c.request(method, c.Path, env.stdin)
+	r, err := c.request(method, c.Path, env.Stdin)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/windsock-scgi/windsock/cmd/internal/program"
 	"github.com/windsock-scgi/windsock/scgi"
 )
 
@@ -26,19 +27,19 @@ type message struct {
 func (m *message) request(method, path string, stdin io.Reader) (*http.Request, error) {
 	target, err := url.ParseRequestURI(path)
 	if err != nil || !strings.HasPrefix(path, "/") {
-		return nil, usageError{fmt.Errorf("the path %q: want one that begins with a slash, and blanks in it as %%20", path)}
+		return nil, program.UsageError{Err: fmt.Errorf("the path %q: want one that begins with a slash, and blanks in it as %%20", path)}
 	}
 	r, err := http.NewRequest(method, "http://localhost/", nil)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, program.UsageError{Err: err}
 	}
 	target.Scheme, target.Host = r.URL.Scheme, r.URL.Host
 	r.URL = target
 	if err := m.setHeader(r); err != nil {
-		return nil, usageError{err}
+		return nil, program.UsageError{Err: err}
 	}
 	if _, err := m.block(r); err != nil {
-		return nil, usageError{err}
+		return nil, program.UsageError{Err: err}
 	}
 	return r, m.setBody(r, stdin)
 }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/windsock-scgi/windsock/cmd/internal/program"
 	"github.com/windsock-scgi/windsock/scgi"
 	"github.com/windsock-scgi/windsock/scgi/listen"
 )
@@ -37,7 +38,7 @@ func (c *requestCommand) Validate() error {
 }
 
 // Run sends the request and writes the answer's body to standard output.
-func (c *requestCommand) Run(env environment) error {
+func (c *requestCommand) Run(env program.Environment) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if c.MaxTime > 0 {
@@ -47,9 +48,9 @@ func (c *requestCommand) Run(env environment) error {
 	}
 	remote, err := listen.ParseRemote(c.Addr)
 	if err != nil {
-		return usageError{err}
+		return program.UsageError{Err: err}
 	}
-	r, err := c.request(c.Method, c.Path, env.stdin)
+	r, err := c.request(c.Method, c.Path, env.Stdin)
 	if err != nil {
 		return err
 	}
@@ -64,20 +65,20 @@ func (c *requestCommand) Run(env environment) error {
 			}
 			seen = &tap{Conn: conn, message: &c.message}
 			if c.Verbose {
-				seen.show = func(vars iter.Seq2[string, string]) { showVars(env.stderr, vars) }
+				seen.show = func(vars iter.Seq2[string, string]) { showVars(env.Stderr, vars) }
 			}
 			return seen, nil
 		},
 	}
 	resp, err := transport.RoundTrip(r.WithContext(ctx))
 	if seen != nil && c.Verbose {
-		showLines(env.stderr, "< ", string(seen.head))
+		showLines(env.Stderr, "< ", string(seen.head))
 	}
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	return c.write(env.stdout, resp, seen.head)
+	return c.write(env.Stdout, resp, seen.head)
 }
 
 // write writes the answer, of which the header was head.

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/windsock-scgi/windsock/app/sqlite"
+	"github.com/windsock-scgi/windsock/cmd/internal/program"
 	"github.com/windsock-scgi/windsock/cmd/internal/terminal"
 )
 
@@ -18,20 +19,20 @@ type backupCommand struct {
 }
 
 // Run copies the store as it is at this moment.
-func (c *backupCommand) Run(env environment) error {
+func (c *backupCommand) Run(env program.Environment) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	path, err := storePath(c.Store)
 	if err != nil {
 		return err
 	}
-	p := terminal.NewProgress(env.stderr)
+	p := terminal.NewProgress(env.Stderr)
 	copied, err := sqlite.Backup(ctx, path, c.File, c.Replace, p.Count)
 	p.End()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(env.stdout, "%s: log %s, %d messages, up to seq %d, %d bytes\n",
+	fmt.Fprintf(env.Stdout, "%s: log %s, %d messages, up to seq %d, %d bytes\n",
 		c.File, copied.Log, copied.Messages, copied.Newest, copied.Bytes)
 	return nil
 }

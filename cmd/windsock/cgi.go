@@ -10,6 +10,7 @@ import (
 
 	"github.com/windsock-scgi/windsock/app"
 	"github.com/windsock-scgi/windsock/app/cgihost"
+	"github.com/windsock-scgi/windsock/cmd/internal/program"
 )
 
 // cgiSettings are what `windsock serve` is told of CGI programs.
@@ -44,7 +45,7 @@ func (c *cgiSettings) mounts() (mounts []cgihost.Mount, err error) {
 			err = fmt.Errorf("%q: %s is windsock's own", text, m.Prefix)
 		}
 		if err != nil {
-			return nil, usageError{fmt.Errorf("--cgi: %w", err)}
+			return nil, program.UsageError{Err: fmt.Errorf("--cgi: %w", err)}
 		}
 		seen[m.Prefix] = true
 		mounts = append(mounts, m)
@@ -72,7 +73,7 @@ func (c *cgiSettings) check() error {
 		}
 	}
 	if conns := maxConns(); c.Running > conns/4-c.Waiting { // whose sum may be too large for a number
-		faults = append(faults, usageError{fmt.Errorf("--cgi-running and --cgi-waiting are %d and %d, and may take a quarter of the %d connections"+
+		faults = append(faults, program.UsageError{Err: fmt.Errorf("--cgi-running and --cgi-waiting are %d and %d, and may take a quarter of the %d connections"+
 			" that the limit of descriptors allows: lower them, or raise it (ulimit -n)", c.Running, c.Waiting, conns)})
 	}
 	return errors.Join(faults...)

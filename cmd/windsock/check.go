@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/windsock-scgi/windsock/app/sqlite"
+	"github.com/windsock-scgi/windsock/cmd/internal/program"
 	"github.com/windsock-scgi/windsock/cmd/internal/terminal"
 	"github.com/windsock-scgi/windsock/scgi/listen"
 )
@@ -22,7 +23,7 @@ type checkCommand struct {
 
 // Run looks at everything that `windsock serve` would use with these settings,
 // and touches nothing: it may be in use meanwhile. All that is wrong is named.
-func (c *checkCommand) Run(env environment) error {
+func (c *checkCommand) Run(env program.Environment) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	faults := c.faults()
@@ -37,7 +38,7 @@ func (c *checkCommand) Run(env environment) error {
 		}
 	}
 	for _, fault := range faults {
-		fmt.Fprintf(env.stderr, "fault: %v\n", fault)
+		fmt.Fprintf(env.Stderr, "fault: %v\n", fault)
 	}
 	inStore, err := c.checkStore(ctx, env)
 	if err != nil {
@@ -46,7 +47,7 @@ func (c *checkCommand) Run(env environment) error {
 	if n := len(faults) + inStore; n > 0 {
 		return fmt.Errorf("faults found: %d", n)
 	}
-	fmt.Fprintln(env.stdout, "no faults")
+	fmt.Fprintln(env.Stdout, "no faults")
 	return nil
 }
 
@@ -76,12 +77,12 @@ func (c *checkCommand) makesFolder(value string) (bool, error) {
 }
 
 // checkStore checks the store and returns how many faults it has.
-func (c *checkCommand) checkStore(ctx context.Context, env environment) (faults int, err error) {
+func (c *checkCommand) checkStore(ctx context.Context, env program.Environment) (faults int, err error) {
 	path, err := storePath(c.Store)
 	if err != nil {
 		return 0, nil // it has been said
 	}
-	p := terminal.NewProgress(env.stderr)
+	p := terminal.NewProgress(env.Stderr)
 	found, err := sqlite.Check(ctx, path, p.Count)
 	p.End()
 	switch {
@@ -90,27 +91,27 @@ func (c *checkCommand) checkStore(ctx context.Context, env environment) (faults 
 	case errors.Is(err, fs.ErrNotExist):
 		err = c.checkNewStore(path)
 		if err == nil {
-			fmt.Fprintf(env.stdout, "%s: there is none yet, serve makes it\n", c.Store)
+			fmt.Fprintf(env.Stdout, "%s: there is none yet, serve makes it\n", c.Store)
 		}
 	case err == nil:
 		err = errors.Join(writable(path), writable(filepath.Dir(path)))
 	}
 	if err != nil {
-		fmt.Fprintf(env.stderr, "fault: %v\n", err)
+		fmt.Fprintf(env.Stderr, "fault: %v\n", err)
 		faults++
 	}
 	for _, fault := range found.Faults {
-		fmt.Fprintf(env.stderr, "fault: %s: %s\n", c.Store, fault)
+		fmt.Fprintf(env.Stderr, "fault: %s: %s\n", c.Store, fault)
 	}
 	if found.MoreFaults > 0 {
-		fmt.Fprintf(env.stderr, "and %d more\n", found.MoreFaults)
+		fmt.Fprintf(env.Stderr, "and %d more\n", found.MoreFaults)
 	}
 	if found.Log != "" {
-		fmt.Fprintln(env.stdout, describeStore(c.Store, found))
+		fmt.Fprintln(env.Stdout, describeStore(c.Store, found))
 	}
 	inStore := len(found.Faults) + found.MoreFaults
 	if inStore > 0 {
-		fmt.Fprintln(env.stderr, "What to do: stop windsock, keep all files of the store, and restore the newest backup"+
+		fmt.Fprintln(env.Stderr, "What to do: stop windsock, keep all files of the store, and restore the newest backup"+
 			" that windsock check finds no fault in (README.md). windsock export gives what can be read of this one,"+
 			" with --after what lies behind a fault.")
 	}

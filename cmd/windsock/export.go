@@ -13,6 +13,7 @@ import (
 
 	"github.com/windsock-scgi/windsock/app"
 	"github.com/windsock-scgi/windsock/app/sqlite"
+	"github.com/windsock-scgi/windsock/cmd/internal/program"
 )
 
 type exportCommand struct {
@@ -30,7 +31,7 @@ const followPause = 500 * time.Millisecond
 
 // Run writes what is stored as NDJSON: the objects of GET /messages with the
 // address added.
-func (c *exportCommand) Run(env environment) error {
+func (c *exportCommand) Run(env program.Environment) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	path, err := storePath(c.Store)
@@ -38,15 +39,15 @@ func (c *exportCommand) Run(env environment) error {
 		return err
 	}
 	if c.After < 0 {
-		return usageError{errors.New("--after: must not be negative")}
+		return program.UsageError{Err: errors.New("--after: must not be negative")}
 	}
 	store, err := sqlite.OpenReadOnly(path)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	out := bufio.NewWriterSize(env.stdout, 64<<10)
-	err = errors.Join(c.export(ctx, store, out, env.stderr), out.Flush()) // whole lines, also when interrupted
+	out := bufio.NewWriterSize(env.Stdout, 64<<10)
+	err = errors.Join(c.export(ctx, store, out, env.Stderr), out.Flush()) // whole lines, also when interrupted
 	if ctx.Err() != nil && c.Follow {
 		return nil // to be interrupted is how it ends
 	}

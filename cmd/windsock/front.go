@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/windsock-scgi/windsock/cmd/internal/front"
+	"github.com/windsock-scgi/windsock/cmd/internal/program"
 	"github.com/windsock-scgi/windsock/scgi"
 	"github.com/windsock-scgi/windsock/scgi/listen"
 )
@@ -32,7 +33,7 @@ func startFront(hostPort, addr string, actual net.Addr, logger *slog.Logger) (*f
 func transportTo(addr string) (*scgi.Transport, error) {
 	remote, err := listen.ParseRemote(addr)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, program.UsageError{Err: err}
 	}
 	return &scgi.Transport{Network: remote.Network, Address: remote.Address}, nil
 }

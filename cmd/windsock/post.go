@@ -15,6 +15,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/windsock-scgi/windsock/cmd/internal/program"
 	"github.com/windsock-scgi/windsock/cmd/internal/terminal"
 )
 
@@ -25,14 +26,14 @@ type postCommand struct {
 
 // Run posts the messages in their order, as many at a time as there are, and says
 // at the end what became of them.
-func (c *postCommand) Run(env environment) error {
+func (c *postCommand) Run(env program.Environment) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	transport, err := transportTo(c.To)
 	if err != nil {
 		return err
 	}
-	input := env.stdin
+	input := env.Stdin
 	if c.File != "-" {
 		file, err := os.Open(c.File)
 		if err != nil {
@@ -41,10 +42,10 @@ func (c *postCommand) Run(env environment) error {
 		defer file.Close()
 		input = file
 	}
-	p := &poster{client: &http.Client{Transport: transport}, progress: terminal.NewProgress(env.stderr), stderr: env.stderr}
+	p := &poster{client: &http.Client{Transport: transport}, progress: terminal.NewProgress(env.Stderr), stderr: env.Stderr}
 	err = p.all(ctx, input)
 	p.progress.End()
-	fmt.Fprintln(env.stdout, p.summary())
+	fmt.Fprintln(env.Stdout, p.summary())
 	if err == nil && p.refused > 0 {
 		err = fmt.Errorf("%d of %d messages were refused", p.refused, p.count())
 	}

@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/windsock-scgi/windsock/cmd/internal/program"
 	"github.com/windsock-scgi/windsock/cmd/internal/terminal"
 )
 
@@ -18,7 +19,7 @@ type serveCommand struct {
 func (c *serveCommand) Validate() error { return errors.Join(c.faults()...) }
 
 // Run serves until a signal or a failure ends it.
-func (c *serveCommand) Run(env environment) error {
+func (c *serveCommand) Run(env program.Environment) error {
 	// Signals first: one that comes while the rest starts is not lost. Without
 	// SIGPIPE the end of a log's reader is not ours; it is taken and not ignored,
 	// since CGI programs would inherit that.
@@ -30,7 +31,7 @@ func (c *serveCommand) Run(env environment) error {
 	defer signal.Stop(hangups)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
-	logger, flush := terminal.NewLogger(env.stderr)
+	logger, flush := terminal.NewLogger(env.Stderr)
 	defer flush()
 	s, err := c.start(logger)
 	if err != nil {
@@ -38,7 +39,7 @@ func (c *serveCommand) Run(env environment) error {
 	}
 	logger.Info().Strs("listen", s.addresses()).Str("store", c.Store).Str("version", versionText()).Msg("serving")
 	if s.front != nil {
-		explain(env.stdout, s.front.Addr())
+		explain(env.Stdout, s.front.Addr())
 	}
 	var failure error
 	for waiting := true; waiting; {
@@ -58,7 +59,7 @@ func (c *serveCommand) Run(env environment) error {
 		s.programs.kill()
 		logger.Warn().Msg("stopped at once by a second signal")
 		flush()
-		os.Exit(exitFailed)
+		os.Exit(program.Failed)
 	}()
 	if err := errors.Join(failure, s.stop(c.Grace)); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/windsock-scgi/windsock/cmd/internal/program"
 	"github.com/windsock-scgi/windsock/scgi/listen"
 )
 
@@ -63,7 +64,7 @@ func (s *settings) faults() (faults []error) {
 func storePath(url string) (string, error) {
 	path, ok := strings.CutPrefix(url, "sqlite:")
 	if !ok || path == "" {
-		return "", usageError{fmt.Errorf("--store: %q is not sqlite:PATH", url)}
+		return "", program.UsageError{Err: fmt.Errorf("--store: %q is not sqlite:PATH", url)}
 	}
 	return path, nil
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/windsock-scgi/windsock/cmd/internal/program"
 )
 
 // version is set by the linker for a release: -ldflags "-X main.version=v1.2.3".
@@ -12,8 +14,8 @@ var version string
 type versionCommand struct{}
 
 // Run prints the version, and what it was built with.
-func (versionCommand) Run(env environment) error {
-	_, err := fmt.Fprintf(env.stdout, "windsock %s %s %s/%s\n", versionText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+func (versionCommand) Run(env program.Environment) error {
+	_, err := fmt.Fprintf(env.Stdout, "windsock %s %s %s/%s\n", versionText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
 }
 
