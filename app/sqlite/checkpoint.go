@@ -1,5 +1,7 @@
 package sqlite
 
+import sqlite3 "modernc.org/sqlite/lib"
+
 // When the write-ahead log is copied back into the file, a checkpoint. Between
 // two of them a commit writes and syncs the log alone, sequentially; a
 // checkpoint writes each page that changed, once, however often it did, and
@@ -23,8 +25,8 @@ const (
 // go unnoticed, and a later one would succeed without having written what the
 // first one lost.
 func (w *writer) trimWAL() error {
-	var busy, pages, copied int
-	if err := w.walState.QueryRow().Scan(&busy, &pages, &copied); err != nil {
+	pages, copied, err := w.direct.walCheckpoint(sqlite3.SQLITE_CHECKPOINT_NOOP)
+	if err != nil {
 		return classify("looking at the write-ahead log", err)
 	}
 	if pages < w.trimAt || pages-copied < min(checkpointRetry, w.trimAt) {
@@ -36,8 +38,7 @@ func (w *writer) trimWAL() error {
 // checkpoint copies back what no reader's snapshot holds up, and waits for
 // nobody.
 func (w *writer) checkpoint() error {
-	var busy, pages, copied int
-	if err := w.copyBack.QueryRow().Scan(&busy, &pages, &copied); err != nil {
+	if _, _, err := w.direct.walCheckpoint(sqlite3.SQLITE_CHECKPOINT_PASSIVE); err != nil {
 		return classify("copying the write-ahead log back", err)
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	driver "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/windsock-scgi/windsock/app"
@@ -58,15 +57,15 @@ func meaning(code int) error {
 
 // code returns SQLite's extended result code, 0 when err is not one of its.
 func code(err error) int {
-	var e *driver.Error
+	var e interface { // the driver's *Error or a *resultError
+		error
+		Code() int
+	}
 	if errors.As(err, &e) {
 		return e.Code()
 	}
 	return 0
 }
-
-// isDuplicate reports whether an INSERT met the index over the messages' ids.
-func isDuplicate(err error) bool { return code(err) == sqlite3.SQLITE_CONSTRAINT_UNIQUE }
 
 // isNoDatabase reports whether a file is none of SQLite's.
 func isNoDatabase(err error) bool { return code(err) == sqlite3.SQLITE_NOTADB }

@@ -9,6 +9,7 @@ const (
 	MaxExamined   = maxExamined
 	MaxPageBytes  = maxPageBytes
 	SchemaVersion = schemaVersion
+	RecentIDs     = recentIDs
 )
 
 func (l *Log) Writer() *sql.Conn { return l.writer.conn }
