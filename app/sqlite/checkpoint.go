@@ -24,11 +24,22 @@ const (
 // so by itself at a commit, but drop the error: a failed sync of the file would
 // go unnoticed, and a later one would succeed without having written what the
 // first one lost.
+//
+// A look at the log takes locks. It is left out as long as what was written since
+// the last one cannot have made it so long.
 func (w *writer) trimWAL() error {
+	written, err := w.direct.written()
+	if err != nil {
+		return classify("looking at what was written", err)
+	}
+	if w.logged += written; w.logged < w.trimAt {
+		return nil
+	}
 	pages, copied, err := w.direct.walCheckpoint(sqlite3.SQLITE_CHECKPOINT_NOOP)
 	if err != nil {
 		return classify("looking at the write-ahead log", err)
 	}
+	w.logged = pages
 	if pages < w.trimAt || pages-copied < min(checkpointRetry, w.trimAt) {
 		return nil
 	}
@@ -38,8 +49,10 @@ func (w *writer) trimWAL() error {
 // checkpoint copies back what no reader's snapshot holds up, and waits for
 // nobody.
 func (w *writer) checkpoint() error {
-	if _, _, err := w.direct.walCheckpoint(sqlite3.SQLITE_CHECKPOINT_PASSIVE); err != nil {
+	pages, _, err := w.direct.walCheckpoint(sqlite3.SQLITE_CHECKPOINT_PASSIVE)
+	if err != nil {
 		return classify("copying the write-ahead log back", err)
 	}
+	w.logged = pages
 	return nil
 }

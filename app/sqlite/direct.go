@@ -112,6 +112,13 @@ func (d *direct) walCheckpoint(mode int32) (pages, copied int, err error) {
 	return int(words[0]), int(words[1]), d.result(code)
 }
 
+// written returns how many pages the connection has written to the write-ahead
+// log since it was last asked.
+func (d *direct) written() (pages int, err error) {
+	code := sqlite3.Xsqlite3_db_status(d.tls, d.db, sqlite3.SQLITE_DBSTATUS_CACHE_WRITE, d.at(0), d.at(4), 1)
+	return int(*(*int32)(unsafe.Pointer(&d.memory[0]))), d.result(code)
+}
+
 // statement is one that is kept prepared.
 type statement struct {
 	d *direct

@@ -27,6 +27,7 @@ const recentIDs = 1_000
 const (
 	findSQL   = `SELECT seq FROM ids WHERE client_created = ? AND id = ?`
 	lookAtSQL = `SELECT seq FROM messages WHERE seq = ?`
+	latestSQL = `SELECT max(client_created) FROM ids`
 
 	notInIDs       = ` FROM messages WHERE seq > (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'indexed')`
 	indexSQL       = `INSERT INTO ids SELECT client_created, id, seq` + notInIDs + ` ORDER BY client_created, id`
@@ -40,7 +41,7 @@ func (w *writer) seqOf(m *app.Message) (seq int64, found bool, err error) {
 	var row [2]int64
 	if seq, found = w.recent[m.ID]; found {
 		row, found, err = w.lookAt.first(seq)
-	} else {
+	} else if m.ClientCreated <= w.latest {
 		row, found, err = w.find.first(m.ClientCreated, m.ID[:])
 	}
 	return row[0], found, err
@@ -58,11 +59,25 @@ func (w *writer) indexRecent() (done bool, err error) {
 	if err := w.noteIndexed.run(w.next - 1); err != nil {
 		return false, classify("indexing messages", err)
 	}
+	if err := w.recallLatest(); err != nil {
+		return false, classify("indexing messages", err)
+	}
 	return true, nil
+}
+
+// recallLatest reads from when on ids has nothing. Later than that, as most
+// messages are, nobody needs to look there.
+func (w *writer) recallLatest() error {
+	row, _, err := w.findLatest.first()
+	w.latest = row[0]
+	return err
 }
 
 // recallIDs reads the recent IDs. One that is not whole is nobody's.
 func (w *writer) recallIDs(ctx context.Context) error {
+	if err := w.recallLatest(); err != nil {
+		return fmt.Errorf("looking at the ids: %w", err)
+	}
 	w.recent = make(map[app.ID]int64, 2*recentIDs)
 	rows, err := w.conn.QueryContext(ctx, recentSQL)
 	if err != nil {

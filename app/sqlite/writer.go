@@ -18,15 +18,17 @@ type writer struct {
 	conn   *sql.Conn
 	direct *direct
 
-	begin, commit, rollback *statement
-	insert                  *statement
-	find, lookAt            *statement
-	index, noteIndexed      *statement
-	insertKey, findKey      *statement
+	begin, commit, rollback  *statement
+	insert                   *statement
+	find, lookAt, findLatest *statement
+	index, noteIndexed       *statement
+	insertKey, findKey       *statement
 
 	next      int64            // the seq of the next message
-	recent    map[app.ID]int64 // the seqs of messages that ids lacks, see ids.go
-	trimAt    int              // pages in the write-ahead log from which on it is trimmed
+	recent    map[app.ID]int64 // the seqs of messages that are not in ids, see ids.go
+	latest    int64            // the highest client_created in ids, or more
+	logged    int              // pages in the write-ahead log, at most
+	trimAt    int              // how many of them there may be before it is trimmed
 	unsettled bool             // what settle does has still to be done
 }
 
@@ -147,6 +149,7 @@ func (w *writer) statements() map[string]**statement {
 		insertSQL:         &w.insert,
 		findSQL:           &w.find,
 		lookAtSQL:         &w.lookAt,
+		latestSQL:         &w.findLatest,
 		indexSQL:          &w.index,
 		noteIndexedSQL:    &w.noteIndexed,
 		insertKeySQL:      &w.insertKey,
