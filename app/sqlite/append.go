@@ -38,21 +38,18 @@ func (l *Log) judge(err error) error {
 // append stores the batch as a whole or, with an error, not at all, as far as
 // that can be known.
 func (w *writer) append(batch []app.Message) (receipts []app.Receipt, err error) {
-	next, indexed := w.next, false
+	next := w.next
 	err = w.transact(func() (err error) {
 		if receipts, err = w.storeAll(batch); err != nil {
 			return err
 		}
-		indexed, err = w.indexRecent()
-		return err
+		return w.indexRecent()
 	})
 	if err != nil {
 		w.forget(next)
 		return nil, err
 	}
-	if indexed {
-		clear(w.recent)
-	}
+	w.indexedRecent()
 	return receipts, nil
 }
 

@@ -9,6 +9,7 @@ const (
 	MaxExamined   = maxExamined
 	MaxPageBytes  = maxPageBytes
 	SchemaVersion = schemaVersion
+	IndexIDs      = indexIDs
 	RecentIDs     = recentIDs
 )
 

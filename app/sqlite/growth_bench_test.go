@@ -68,8 +68,8 @@ func makeStore(b *testing.B, n int) grownStore {
 	require.NoError(b, err)
 	for i := 0; i < n; {
 		size := min(10_000, n-i)
-		if size > sqlite.RecentIDs/2 && i+size == n {
-			size -= sqlite.RecentIDs / 2
+		if size > sqlite.IndexIDs/2 && i+size == n {
+			size -= sqlite.IndexIDs / 2
 		}
 		s.append(b, log, i, size)
 		i += size

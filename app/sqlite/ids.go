@@ -17,22 +17,28 @@ import (
 //
 // Nothing depends on memory: a message has its ID in its row, in the same
 // commit, and meta says up to which seq ids has them. What is above is read
-// again when the store is opened, as much as a batch and recentIDs at most.
+// again when the store is opened: a batch and indexIDs at most.
 
-// recentIDs is how many IDs are kept in memory before they are written. More
-// would make less work of it, but the commit that does it longer: a millisecond
-// for so many.
-const recentIDs = 1_000
+const (
+	// indexIDs is how many IDs are written together. More would be less work,
+	// but longer for the commit that does it: half a millisecond for so many.
+	indexIDs = 500
+	// recentIDs is how many are kept in memory before those that are written are
+	// forgotten. A message that is later than what was forgotten, as most are,
+	// is looked for in memory alone.
+	recentIDs = 20 * indexIDs
+)
 
 const (
 	findSQL   = `SELECT seq FROM ids WHERE client_created = ? AND id = ?`
 	lookAtSQL = `SELECT seq FROM messages WHERE seq = ?`
 	latestSQL = `SELECT max(client_created) FROM ids`
 
-	notInIDs       = ` FROM messages WHERE seq > (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'indexed')`
-	indexSQL       = `INSERT INTO ids SELECT client_created, id, seq` + notInIDs + ` ORDER BY client_created, id`
+	indexSQL = `INSERT INTO ids SELECT client_created, id, seq FROM messages WHERE seq > ?
+		ORDER BY client_created, id`
 	noteIndexedSQL = `UPDATE meta SET value = ? WHERE key = 'indexed'`
-	recentSQL      = `SELECT seq, id` + notInIDs
+	indexedSQL     = `SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'indexed'`
+	recentSQL      = `SELECT seq, id FROM messages WHERE seq > ?`
 )
 
 // seqOf returns the seq of the message that has m's ID, if there is one. One in
@@ -47,26 +53,36 @@ func (w *writer) seqOf(m *app.Message) (seq int64, found bool, err error) {
 	return row[0], found, err
 }
 
-// indexRecent writes the recent IDs to ids when they are many. Once that is
-// committed they can go from memory.
-func (w *writer) indexRecent() (done bool, err error) {
-	if len(w.recent) < recentIDs {
-		return false, nil
+// indexRecent writes the IDs that are not in ids when they are many.
+func (w *writer) indexRecent() error {
+	if w.next-1-w.indexed < indexIDs {
+		return nil
 	}
-	if err := w.index.run(); err != nil {
-		return false, classify("indexing messages", err)
+	err := w.index.run(w.indexed)
+	if err == nil {
+		err = w.noteIndexed.run(w.next - 1)
 	}
-	if err := w.noteIndexed.run(w.next - 1); err != nil {
-		return false, classify("indexing messages", err)
+	if err == nil && len(w.recent) >= recentIDs {
+		err = w.recallLatest()
 	}
-	if err := w.recallLatest(); err != nil {
-		return false, classify("indexing messages", err)
+	if err != nil {
+		return classify("indexing messages", err)
 	}
-	return true, nil
+	return nil
 }
 
-// recallLatest reads from when on ids has nothing. Later than that, as most
-// messages are, nobody needs to look there.
+// indexedRecent takes note of what indexRecent did, once that is committed.
+func (w *writer) indexedRecent() {
+	if w.next-1-w.indexed < indexIDs {
+		return
+	}
+	w.indexed = w.next - 1
+	if len(w.recent) >= recentIDs {
+		clear(w.recent)
+	}
+}
+
+// recallLatest reads what the highest client_created in ids is.
 func (w *writer) recallLatest() error {
 	row, _, err := w.findLatest.first()
 	w.latest = row[0]
@@ -75,11 +91,14 @@ func (w *writer) recallLatest() error {
 
 // recallIDs reads the recent IDs. One that is not whole is nobody's.
 func (w *writer) recallIDs(ctx context.Context) error {
+	if err := w.conn.QueryRowContext(ctx, indexedSQL).Scan(&w.indexed); err != nil {
+		return fmt.Errorf("reading up to where messages are indexed: %w", err)
+	}
 	if err := w.recallLatest(); err != nil {
 		return fmt.Errorf("looking at the ids: %w", err)
 	}
-	w.recent = make(map[app.ID]int64, 2*recentIDs)
-	rows, err := w.conn.QueryContext(ctx, recentSQL)
+	w.recent = make(map[app.ID]int64)
+	rows, err := w.conn.QueryContext(ctx, recentSQL, w.indexed)
 	if err != nil {
 		return fmt.Errorf("reading the newest ids: %w", err)
 	}

@@ -23,7 +23,7 @@ func again(first, last int) (receipts []app.Receipt) {
 // A retry is found whether its ID is still in memory, was read again, or stands
 // in ids.
 func TestRetriesAreFound(t *testing.T) {
-	const batch = sqlite.RecentIDs/2 - 1
+	const batch = sqlite.IndexIDs/2 + 1
 	path := newPath(t)
 	log := open(t, path)
 	for last := batch; last <= 6*batch; last += batch {
@@ -40,25 +40,58 @@ func TestRetriesAreFound(t *testing.T) {
 	assert.Equal(t, indexed, query[int](t, log, "SELECT count(*) FROM ids"), "and this one is not")
 }
 
+// Nor does it matter whether what was written was forgotten since, for messages
+// that come in the order of their times, as most do, and for others.
+func TestForgottenRetriesAreFound(t *testing.T) {
+	const step, last = 700, 3 * sqlite.RecentIDs
+	for name, time := range map[string]func(n int) int64{
+		"rising":  func(n int) int64 { return int64(n / 10) },
+		"falling": func(n int) int64 { return int64(-n / 10) },
+		"one":     func(int) int64 { return 7 },
+		"mixed":   func(n int) int64 { return int64(n * 7919 % 1000) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := open(t, newPath(t))
+			timed := func(first, last int) []app.Message {
+				batch := messages(first, last)
+				for i := range batch {
+					batch[i].ClientCreated = time(first + i)
+				}
+				return batch
+			}
+			for n := 1; n <= last; n += step {
+				_, err := log.Append(timed(n, n+step-1))
+				require.NoError(t, err)
+				receipts, err := log.Append(timed(max(1, n-step), n+step-1))
+				require.NoError(t, err)
+				require.Equal(t, again(max(1, n-step), n+step-1), receipts)
+			}
+			receipts, err := log.Append(timed(1, last))
+			require.NoError(t, err)
+			assert.Equal(t, again(1, last), receipts)
+		})
+	}
+}
+
 // An ID goes with its message, from memory and from ids.
 func TestIDsArePruned(t *testing.T) {
 	path := newPath(t)
 	log := open(t, path)
-	store(t, log, 1, sqlite.RecentIDs+5)
+	store(t, log, 1, sqlite.IndexIDs+5)
 	shell(t, log, "DELETE FROM messages WHERE seq <= 3")
-	assert.Equal(t, sqlite.RecentIDs+2, query[int](t, log, "SELECT count(*) FROM ids"))
-	store(t, log, sqlite.RecentIDs+6, sqlite.RecentIDs+9)
-	shell(t, log, fmt.Sprint("DELETE FROM messages WHERE seq = ", sqlite.RecentIDs+7))
+	assert.Equal(t, sqlite.IndexIDs+2, query[int](t, log, "SELECT count(*) FROM ids"))
+	store(t, log, sqlite.IndexIDs+6, sqlite.IndexIDs+9)
+	shell(t, log, fmt.Sprint("DELETE FROM messages WHERE seq = ", sqlite.IndexIDs+7))
 
-	next := sqlite.RecentIDs + 10
-	for _, n := range []int{2, sqlite.RecentIDs + 7} {
+	next := sqlite.IndexIDs + 10
+	for _, n := range []int{2, sqlite.IndexIDs + 7} {
 		want := app.Receipt{Seq: int64(next), ID: message(n).ID}
 		assert.Equal(t, want, store(t, log, n, n)[0], "it is new")
 		want.Duplicate = true
 		assert.Equal(t, want, store(t, log, n, n)[0], "and found again")
 		next++
 	}
-	n := 2 * sqlite.RecentIDs
+	n := 2 * sqlite.IndexIDs
 	store(t, log, n, 2*n)
 	require.NoError(t, log.Close())
 	log = open(t, path)
@@ -72,7 +105,7 @@ func TestIDsOfFailedBatch(t *testing.T) {
 	log := open(t, newPath(t))
 	store(t, log, 1, 100)
 	pages := query[int](t, log, "PRAGMA page_count")
-	for _, size := range []int{100, 3 * sqlite.RecentIDs} {
+	for _, size := range []int{100, 3 * sqlite.IndexIDs} {
 		query[int](t, log, fmt.Sprint("PRAGMA max_page_count = ", pages))
 		_, err := log.Append(messages(51, 50+size))
 		require.ErrorIs(t, err, app.ErrDiskFull)

@@ -25,8 +25,9 @@ type writer struct {
 	insertKey, findKey       *statement
 
 	next      int64            // the seq of the next message
-	recent    map[app.ID]int64 // the seqs of messages that are not in ids, see ids.go
-	latest    int64            // the highest client_created in ids, or more
+	recent    map[app.ID]int64 // the seqs of the newest messages, see ids.go
+	indexed   int64            // ids has the messages up to this seq
+	latest    int64            // all messages with a higher client_created are in recent
 	logged    int              // pages in the write-ahead log, at most
 	trimAt    int              // how many of them there may be before it is trimmed
 	unsettled bool             // what settle does has still to be done
