@@ -1,17 +1,21 @@
 # windsock: two commands do all: `make run` and `make test`.
 FUZZTIME  ?= 1m
 BENCHTIME ?= 1s
+ROUNDS    ?= 100
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 RACE       = $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
 help:    ## list the targets
-	@sed -n 's/^\([a-z]*\): *\([a-z]* \)*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\): *\([a-z]* \)*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 run: build ## serve on embedded defaults: data/, a unix socket, http://127.0.0.1:8080/
 	@./windsock serve --http 127.0.0.1:8080
 test: tools ## run all tests with the race detector, the real front ends, and each fuzz target for 3 s
 	CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -timeout 5m ./...
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=3s
+test-crash: ## kill -9 windsock ROUNDS=100 times at random moments; let each call on the disk fail in turn
+	CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -count=1 -v -timeout 60m -run '^TestKill9$$' ./cmd/windsock -rounds $(ROUNDS)
+	go test -count=1 -timeout 60m -run '^TestFaultTable$$' ./app/sqlite -every
 bench:   ## run the benchmarks (BENCHTIME=1s each)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 fuzz:    ## run each fuzz target in turn (FUZZTIME=1m each)
@@ -29,4 +33,4 @@ tools:
 	@sh scgi/scgitest/frontend/install.sh
 	@command -v $${CC:-cc} >/dev/null || { echo '*** NO C COMPILER: the tests run WITHOUT the race detector ***' >&2; test "$$CI" != true; }
 
-.PHONY: help run test bench fuzz lint build tools
+.PHONY: help run test test-crash bench fuzz lint build tools

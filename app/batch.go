@@ -111,8 +111,8 @@ type batchInsert struct {
 	bytes     int          // what the chunk takes, about
 }
 
-// run takes all items of the body and closes it. With an error it has taken those before the fault: each
-// message that was whole by then is stored.
+// run takes all items of the body and closes it. With an error it has taken
+// those before the fault: each message that was whole by then is stored.
 func (b *batchInsert) run(body io.ReadCloser, f format) error {
 	defer body.Close() // nothing was written: there is nothing to lose
 	b.items = newSplitter(body, f, maxMessageBytes)
@@ -145,7 +145,8 @@ func (b *batchInsert) take(item []byte, err error) error {
 	}
 	if err != nil {
 		if !b.items.intact(item) {
-			return b.stop(err)
+			return b.stop(&statusError{status: http.StatusBadRequest,
+				detail: fmt.Sprintf("Message %d of the batch: %s", result.Index, err)})
 		}
 		result.Status, result.Error = itemInvalid, err.Error()
 		b.results = append(b.results, result)

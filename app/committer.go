@@ -74,6 +74,7 @@ type Committer struct {
 type batch struct {
 	messages []Message
 	bytes    int
+	work     func() error // what Do brought, in place of messages
 	done     chan struct{}
 	receipts []Receipt
 	err      error
@@ -169,6 +170,33 @@ func (c *Committer) group(messages []Message) int {
 	return n
 }
 
+// Do runs work on the log, such as pruning, in the place of a batch: after what
+// is queued by then, and before what comes later. So a message waits for one such
+// work at most, if whoever brings it waits for one before the next. An error of
+// work is Do's, and one that matches ErrLogFailed is the end as it is for a batch.
+//
+// When ctx ends first, its error is returned, and work may run all the same, but
+// not after Close has returned nil.
+func (c *Committer) Do(ctx context.Context, work func() error) error {
+	b := &batch{work: work, done: make(chan struct{})}
+	if err := c.enqueue(b); err != nil {
+		return err
+	}
+	_, err := b.wait(ctx, 0, 0)
+	return err
+}
+
+func (c *Committer) enqueue(b *batch) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.refusal(0, 0); err != nil {
+		return err
+	}
+	c.queue = append(c.queue, b)
+	c.start()
+	return nil
+}
+
 // Close stops admitting, stores and answers everything that was admitted, and
 // returns once that is done. When ctx ends first it returns ctx's error, and
 // the work goes on behind it. Close does not close the Log.
@@ -245,7 +273,7 @@ func (c *Committer) refusal(n, bytes int) error {
 // forming returns the batch that takes the next n messages. c.mu is held.
 func (c *Committer) forming(n int) *batch {
 	if last := len(c.queue) - 1; last >= 0 {
-		if b := c.queue[last]; len(b.messages)+n <= cmp.Or(c.MaxBatch, defaultMaxBatch) {
+		if b := c.queue[last]; b.work == nil && len(b.messages)+n <= cmp.Or(c.MaxBatch, defaultMaxBatch) {
 			return b
 		}
 	}
@@ -269,7 +297,7 @@ func (c *Committer) start() {
 // commits.
 func (c *Committer) run() {
 	for b := c.take(); b != nil; b = c.take() {
-		receipts, err := c.append(b.messages)
+		receipts, err := c.store(b)
 		c.answer(b, receipts, err)
 		runtime.Gosched()
 	}
@@ -292,20 +320,23 @@ func (c *Committer) take() *batch {
 	return b
 }
 
-// append hands a batch to the log. A log that panics or does not return one
+// store hands a batch to the log. A log that panics or does not return one
 // receipt a message has broken its contract, and what it holds is unknown:
 // that is a failed log, not one bad batch.
-func (c *Committer) append(messages []Message) (receipts []Receipt, err error) {
+func (c *Committer) store(b *batch) (receipts []Receipt, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			receipts, err = nil, fmt.Errorf("%w: Append panicked: %v", ErrLogFailed, v)
+			receipts, err = nil, fmt.Errorf("%w: it panicked: %v", ErrLogFailed, v)
 			c.Logger.Error().Bytes("stack", debug.Stack()).Err(err).Msg("log panicked")
 		}
 	}()
-	receipts, err = c.Log.Append(messages)
-	if err == nil && len(receipts) != len(messages) {
+	if b.work != nil {
+		return nil, b.work()
+	}
+	receipts, err = c.Log.Append(b.messages)
+	if err == nil && len(receipts) != len(b.messages) {
 		err = fmt.Errorf("%w: Append returned %d receipts for %d messages",
-			ErrLogFailed, len(receipts), len(messages))
+			ErrLogFailed, len(receipts), len(b.messages))
 	}
 	return receipts, err
 }
@@ -314,9 +345,10 @@ func (c *Committer) append(messages []Message) (receipts []Receipt, err error) {
 // queued behind it too.
 func (c *Committer) answer(b *batch, receipts []Receipt, err error) {
 	failed := errors.Is(err, ErrLogFailed)
+	stored := err == nil && b.work == nil
 	answered := []*batch{b}
 	c.mu.Lock()
-	if err == nil {
+	if stored {
 		c.commits++
 		c.stored += int64(len(b.messages))
 	}
@@ -331,7 +363,7 @@ func (c *Committer) answer(b *batch, receipts []Receipt, err error) {
 	}
 	c.mu.Unlock()
 
-	if err == nil && c.Committed != nil {
+	if stored && c.Committed != nil {
 		c.Committed(highest(receipts))
 	}
 	if failed {

@@ -12,6 +12,8 @@ type events struct {
 	after, next int64  // what was examined for it: all after the one, up to the other
 	text        []byte // the events, one after the other, as they are sent
 	each        []event
+	oldest      int64  // the lowest seq that was kept when it was read
+	pruned      []byte // the event that says so to those who have missed something; nil for nobody
 }
 
 // event is one of them: what filters look at, and where its text ends.
@@ -36,7 +38,20 @@ func newEvents(log string, after int64, page Page) *events {
 		e.text = appendEvent(e.text, log, entry)
 		e.each[i] = event{entry.Seq, entry.Type, entry.Callsign, len(e.text)}
 	}
+	if e.oldest = page.Oldest; after < e.oldest-1 {
+		e.pruned = appendPruned(nil, log, e.oldest)
+	}
 	return e
+}
+
+// appendPruned appends the event for a reader who has missed what was pruned. Its
+// id is where the reader is then, so that it is told once.
+func appendPruned(b []byte, log string, oldest int64) []byte {
+	b = append(b, "id: "...)
+	b = appendEventID(b, log, oldest-1)
+	b = append(b, "\nevent: pruned\ndata: {\"oldest\":"...)
+	b = strconv.AppendInt(b, oldest, 10)
+	return append(b, "}\n\n"...)
 }
 
 // appendEvent appends an entry as an event. Its data is one line, since JSON
@@ -56,9 +71,12 @@ func appendEventID(b []byte, log string, seq int64) []byte {
 }
 
 // selected returns the text of what follows q.After and passes q's filters, in
-// pieces: in one, if there is no filter.
+// pieces: in one, if there is no filter and nothing was missed.
 func (e *events) selected(q Query) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
+		if q.After < e.oldest-1 && !yield(e.pruned) {
+			return
+		}
 		first := sort.Search(len(e.each), func(i int) bool { return e.each[i].seq > q.After })
 		if q.Type == "" && q.Callsign == "" {
 			if first < len(e.each) {

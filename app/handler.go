@@ -22,6 +22,11 @@ type Handler struct {
 	Logger zerolog.Logger
 	// Version is shown on the status page.
 	Version string
+	// Other finds who serves a path that is none of windsock's own; nil, both
+	// for Other and as its result, means that nobody does.
+	Other func(*http.Request) http.Handler
+	// Keep says there how much is kept; empty when nothing is to be said of it.
+	Keep string
 }
 
 var _ http.Handler = (*Handler)(nil)
@@ -49,7 +54,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer logged.write(&h.Logger, r)
 		w = logged
 	}
-	serve, err := route(r)
+	serve, err := h.route(r)
 	if err == nil {
 		err = serve(h, w, r)
 	}
@@ -59,7 +64,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // route finds what a request asks for.
-func route(r *http.Request) (func(*Handler, http.ResponseWriter, *http.Request) error, error) {
+func (h *Handler) route(r *http.Request) (func(*Handler, http.ResponseWriter, *http.Request) error, error) {
 	var allowed []string
 	for _, a := range actions {
 		if a.path != r.URL.Path {
@@ -74,13 +79,31 @@ func route(r *http.Request) (func(*Handler, http.ResponseWriter, *http.Request) 
 		}
 	}
 	if allowed == nil {
-		return nil, &statusError{status: http.StatusNotFound, detail: notFound}
+		return h.routeOther(r)
 	}
 	return nil, &statusError{
 		status: http.StatusMethodNotAllowed,
 		detail: "This path takes " + strings.Join(allowed, " and ") + ".",
 		header: http.Header{"Allow": {strings.Join(allowed, ", ")}},
 	}
+}
+
+// IsOwnPath reports whether a path is one that windsock itself serves.
+func IsOwnPath(path string) bool {
+	return slices.ContainsFunc(actions, func(a action) bool { return a.path == path })
+}
+
+// routeOther finds who else serves a path.
+func (h *Handler) routeOther(r *http.Request) (func(*Handler, http.ResponseWriter, *http.Request) error, error) {
+	if h.Other != nil {
+		if other := h.Other(r); other != nil {
+			return func(_ *Handler, w http.ResponseWriter, r *http.Request) error {
+				other.ServeHTTP(w, r)
+				return nil
+			}, nil
+		}
+	}
+	return nil, &statusError{status: http.StatusNotFound, detail: notFound}
 }
 
 // notFound is habitat.http's answer, in its words.

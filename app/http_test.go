@@ -41,7 +41,7 @@ type service struct {
 	tail      *app.Tail
 }
 
-func start(t *testing.T) *service {
+func start(t testing.TB) *service {
 	t.Helper()
 	log, err := sqlite.Open(filepath.Join(t.TempDir(), "test.db"))
 	require.NoError(t, err)
@@ -49,7 +49,7 @@ func start(t *testing.T) *service {
 	return startOn(t, log)
 }
 
-func startOn(t *testing.T, log app.Log) *service {
+func startOn(t testing.TB, log app.Log) *service {
 	t.Helper()
 	tail := &app.Tail{Log: log}
 	require.NoError(t, tail.Start(t.Context()))

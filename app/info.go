@@ -52,6 +52,7 @@ type status struct {
 	Now     time.Time
 	Log     string
 	Oldest  int64
+	Keep    string
 	Newest  int64
 	Recent  []Entry // newest first
 	Queue   CommitterStats
@@ -75,6 +76,7 @@ func (h *Handler) info(w http.ResponseWriter, r *http.Request) error {
 		Now:     time.Now().UTC(),
 		Log:     page.Log,
 		Oldest:  page.Oldest,
+		Keep:    h.Keep,
 		Newest:  page.Next,
 		Recent:  newestFirst(page.Entries),
 		Queue:   h.Committer.Stats(),

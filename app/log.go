@@ -61,11 +61,12 @@ type Entry struct {
 // Page is the answer to a Query.
 type Page struct {
 	Log     string // the log's name: random, made with it
-	Oldest  int64  // the lowest seq still kept; 0 when the log is empty
+	Oldest  int64  // the lowest seq still kept, and when nothing is, one more than the highest ever pruned
 	Entries []Entry
 	// Next is the highest seq examined: reading on After it sees every later
 	// message once. It moves on even when the filters let nothing through, and
 	// stays where it was at the end of the log. With Last it is the newest seq.
+	// A reader whose After is less than Oldest-1 has missed what was pruned.
 	Next int64
 }
 

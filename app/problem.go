@@ -115,6 +115,11 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	answer := answerTo(err)
 	h.logFailure(r, answer, err)
+	writeProblem(w, r, answer)
+}
+
+// writeProblem answers with an error: as JSON to a client that asks for it.
+func writeProblem(w http.ResponseWriter, r *http.Request, answer *statusError) {
 	answer.copyHeader(w)
 	if accepts(r, "application/json") {
 		_ = writeJSON(w, answer.status, "application/problem+json", problem{

@@ -37,7 +37,9 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("reading messages: %w", err)
 	}
 	if accepts(r, "application/x-ndjson") {
-		w.Header().Set("Link", nextLink(values, page)) // NDJSON has no other place for it
+		// NDJSON has no other place for it.
+		w.Header().Add("Link", link(values, page.Log, page.Next, "next"))
+		w.Header().Add("Link", link(values, page.Log, max(page.Oldest-1, 0), "first"))
 		return writeWhole(w, "application/x-ndjson", appendPage(nil, page, true))
 	}
 	return writeWhole(w, "application/json", appendPage(nil, page, false))
@@ -53,12 +55,13 @@ func queryValues(r *http.Request) (url.Values, error) {
 	return values, nil
 }
 
-// nextLink is where to read on: RFC 8288, relative to what was asked for.
-func nextLink(values url.Values, page Page) string {
+// link is where to read on, or where there is the first message to read: RFC
+// 8288, relative to what was asked for.
+func link(values url.Values, log string, after int64, rel string) string {
 	values.Del("last")
-	values.Set("log", page.Log)
-	values.Set("after", strconv.FormatInt(page.Next, 10))
-	return "<?" + values.Encode() + `>; rel="next"`
+	values.Set("log", log)
+	values.Set("after", strconv.FormatInt(after, 10))
+	return "<?" + values.Encode() + `>; rel="` + rel + `"`
 }
 
 // writeWhole answers with a body that is whole, and says how long it is: so one

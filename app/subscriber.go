@@ -87,7 +87,7 @@ func (s *subscriber) catchUp(ctx context.Context, base int64) (*events, error) {
 		return nil, ctx.Err()
 	}
 	q := s.query
-	q.Limit, q.MaxBytes = followPage, followBytes
+	q.Limit, q.MaxBytes = followPage, catchUpBytes
 	page, err := s.tail.Log.Read(ctx, q)
 	if err != nil {
 		return nil, err

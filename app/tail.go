@@ -21,10 +21,12 @@ const (
 )
 
 // What is read of the log at a time, by the tail and by those who catch up:
-// whatever comes first, and then the rest of that message.
+// whatever comes first, and then the rest of that message. Those who catch up
+// hold a page each for as long as their client takes it, so theirs is smaller.
 const (
-	followPage  = 500
-	followBytes = 256 << 10
+	followPage   = 500
+	followBytes  = 256 << 10
+	catchUpBytes = 64 << 10
 )
 
 // maxCatchUps is how many subscribers read the log at the same time. The others
@@ -77,7 +79,7 @@ type Tail struct {
 // head.
 type window struct {
 	base, head int64
-	pages      []*events // oldest first; none is empty
+	pages      []*events // oldest first; none has nothing to tell
 	count      int       // of events
 	bytes      int
 }
@@ -235,7 +237,7 @@ func (t *Tail) look(position int64) (page *events, base, head int64, moved <-cha
 
 func (w *window) add(page *events) {
 	w.head = page.next
-	if len(page.each) == 0 {
+	if len(page.each) == 0 && page.pruned == nil {
 		return
 	}
 	w.pages = append(w.pages, page)

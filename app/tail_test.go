@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,7 @@ type memoryLog struct {
 	mu      sync.Mutex // guards what follows
 	entries []app.Entry
 	seq     int64
+	pruned  int64
 	reads   []app.Query // but for that of Start
 }
 
@@ -59,7 +61,7 @@ func (l *memoryLog) Read(ctx context.Context, q app.Query) (app.Page, error) {
 func (l *memoryLog) page(ctx context.Context, q app.Query) (app.Page, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	page := app.Page{Log: "memory", Next: q.After}
+	page := app.Page{Log: "memory", Oldest: l.pruned + 1, Next: q.After}
 	if n := len(l.entries); q.Last {
 		if n > 0 {
 			page.Next = l.entries[n-1].Seq
@@ -67,6 +69,7 @@ func (l *memoryLog) page(ctx context.Context, q app.Query) (app.Page, error) {
 		return page, ctx.Err()
 	}
 	l.reads = append(l.reads, q)
+	page.Next = max(q.After, l.pruned)
 	for _, e := range l.entries {
 		if e.Seq <= q.After || e.Seq > q.After+1000 || len(page.Entries) == q.Limit {
 			continue
@@ -80,10 +83,16 @@ func (l *memoryLog) page(ctx context.Context, q app.Query) (app.Page, error) {
 }
 
 // prune removes all there is.
-func (l *memoryLog) prune() {
+func (l *memoryLog) prune() { l.pruneTo(math.MaxInt64) }
+
+// pruneTo removes the entries up to a seq.
+func (l *memoryLog) pruneTo(seq int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.entries = nil
+	for len(l.entries) > 0 && l.entries[0].Seq <= seq {
+		l.pruned = l.entries[0].Seq
+		l.entries = l.entries[1:]
+	}
 }
 
 // taken returns what was read since it was asked last.

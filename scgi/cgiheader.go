@@ -43,7 +43,7 @@ func readAnswerHeader(r *bufio.Reader) (status int, reason string, header http.H
 		size += len(line)
 		name, value, ok := bytes.Cut(line, []byte(":"))
 		if !ok || !validToken(string(name)) {
-			return 0, "", nil, errAnswerHeader
+			return 0, "", nil, badAnswerLine(fields, line)
 		}
 		key, text := http.CanonicalHeaderKey(string(name)), strings.Trim(string(value), " \t")
 		if key != "Status" {
@@ -51,9 +51,19 @@ func readAnswerHeader(r *bufio.Reader) (status int, reason string, header http.H
 			continue
 		}
 		if status, reason, ok = parseStatus(text); !ok {
-			return 0, "", nil, errAnswerHeader
+			return 0, "", nil, badAnswerLine(fields, line)
 		}
 	}
+}
+
+// badAnswerLine says which line of an answer is not one of a header.
+func badAnswerLine(before int, line []byte) error {
+	return fmt.Errorf("%w: line %d is %s", errAnswerHeader, before+1, quote(string(line)))
+}
+
+// isMalformed reports whether an answer came, but one that is none.
+func isMalformed(err error) bool {
+	return errors.Is(err, errAnswerHeader) || errors.Is(err, errLargeAnswer) || errors.As(err, new(*ProtocolError))
 }
 
 // readLine reads a line of at most max bytes, without its end.

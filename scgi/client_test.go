@@ -220,6 +220,9 @@ var responses = []struct {
 	{name: "204", raw: "Status: 204\r\nContent-Length: 5\r\n\r\nhello", status: 204, reason: "No Content", header: http.Header{"Content-Length": {"5"}}, length: 0},
 	{name: "304", raw: "Status: 304\r\n\r\n", status: 304, reason: "Not Modified", header: http.Header{}, length: 0},
 	{name: "101", raw: "Status: 101\r\nUpgrade: a\r\n\r\nfirst", status: 101, reason: "Switching Protocols", header: http.Header{"Upgrade": {"a"}}, length: 0, body: "first"},
+	{name: "interim answers", raw: "Status: 100 Continue\r\n\r\nStatus: 103\r\nLink: a\r\n\r\nStatus: 404\r\nA: b\r\n\r\nbody", status: 404, reason: "Not Found",
+		header: http.Header{"A": {"b"}}, length: -1, body: "body"},
+	{name: "five interim answers", raw: strings.Repeat("Status: 102\n\n", 5) + "A: b\n\n", status: 200, reason: "OK", header: http.Header{"A": {"b"}}, length: -1},
 	{name: "more than the length", raw: "Content-Length: 4\r\n\r\nbody and more", status: 200, reason: "OK", header: http.Header{"Content-Length": {"4"}}, length: 4, body: "body"},
 	{name: "less than the length", raw: "Content-Length: 10\r\n\r\nbody", status: 200, reason: "OK", header: http.Header{"Content-Length": {"10"}}, length: 10, body: "body", err: "unexpected EOF"},
 	{name: "length of zero", raw: "Content-Length: 0\r\n\r\nbody", status: 200, reason: "OK", header: http.Header{"Content-Length": {"0"}}, length: 0},
@@ -228,12 +231,15 @@ var responses = []struct {
 	{name: "64 KiB", raw: "A: " + strings.Repeat("x", 64<<10-5) + "\r\n\r\n", status: 200, reason: "OK", header: http.Header{"A": {strings.Repeat("x", 64<<10-5)}}, length: -1},
 
 	{name: "nothing", raw: "", err: "without an answer"},
+	{name: "nothing after an interim answer", raw: "Status: 100\r\n\r\n", err: "EOF"},
+	{name: "six interim answers", raw: strings.Repeat("Status: 102\n\n", 6) + "A: b\n\n", err: "interim"},
 	{name: "cut in the first field", raw: "Stat", err: "unexpected EOF"},
 	{name: "cut in a value", raw: "Status: 200 OK", err: "unexpected EOF"},
 	{name: "cut behind a field", raw: "Status: 200 OK\r\n", err: "unexpected EOF"},
 	{name: "cut in the empty line", raw: "Status: 200 OK\r\n\r", err: "unexpected EOF"},
 	{name: "no header", raw: "\r\nbody", err: "does not begin with a header"},
-	{name: "text", raw: "<html>\r\n\r\n", err: "does not begin with a header"},
+	{name: "text", raw: "<html>\r\n\r\n", err: `does not begin with a header: line 1 is "<html>"`},
+	{name: "text behind a field", raw: "A: b\n<html>\n\n", err: `does not begin with a header: line 2 is "<html>"`},
 	{name: "a status line", raw: "HTTP/1.1 200 OK\r\n\r\n", err: "does not begin with a header"},
 	{name: "folding", raw: "A: b\r\n c\r\n\r\n", err: "does not begin with a header"},
 	{name: "blank before the colon", raw: "A : b\r\n\r\n", err: "does not begin with a header"},
@@ -373,7 +379,7 @@ func TestTransportUnknownLength(t *testing.T) {
 		max  int64
 		size int
 		ok   bool
-	}{{0, 0, true}, {0, 1, true}, {0, 1 << 20, true}, {0, 1<<20 + 1, false}, {10, 10, true}, {10, 11, false}, {-1, 1, false}} {
+	}{{0, 0, true}, {0, 1, true}, {0, 1 << 20, true}, {0, 1<<20 + 1, false}, {10, 10, true}, {10, 11, false}, {-1, 0, true}, {-1, 1, false}} {
 		s := newServer(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
 		tr := s.Transport()
 		tr.MaxBufferedBody = row.max
@@ -383,7 +389,9 @@ func TestTransportUnknownLength(t *testing.T) {
 		resp, err := tr.RoundTrip(r)
 		await(t, "the body's closing", body.closed)
 		if !row.ok {
-			assert.Error(t, err, row)
+			tooLarge := new(http.MaxBytesError)
+			require.ErrorAs(t, err, &tooLarge, row)
+			assert.EqualValues(t, row.size-1, tooLarge.Limit)
 			assert.Nil(t, resp)
 			continue
 		}
@@ -532,7 +540,7 @@ func TestTransportFails(t *testing.T) {
 			assert.NoError(t, err)
 			_, _ = io.WriteString(conn, "nonsense\r\n\r\n")
 			_ = conn.Close()
-		}, want: errors.New("scgi: the application's answer does not begin with a header")},
+		}, want: errors.New(`scgi: the application's answer does not begin with a header: line 1 is "nonsense"`)},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -11,16 +11,17 @@ import (
 // does. r may be nil, which means a GET. Without a Status field the status is
 // 200, with a Location 302. The body ends with its Content-Length, before which
 // an end of input is io.ErrUnexpectedEOF, or with the input; closing it does not
-// close the input. Header blocks over 64 KiB or 256 fields are an error.
+// close the input. Header blocks over 64 KiB or 256 fields are an error. SCGI has
+// no interim answers (1xx but 101); up to 5 are passed over where an application
+// sends them all the same.
 //
 // ReadResponse reports io.ErrUnexpectedEOF when the input ends within the
 // header.
 func ReadResponse(br *bufio.Reader, r *http.Request) (*http.Response, error) {
-	status, reason, header, err := readAnswerHeader(br)
-	if err != nil {
-		return nil, err
-	}
+	status, reason, header, err := readFinalHeader(br)
 	switch {
+	case err != nil:
+		return nil, err
 	case status != 0:
 	case header.Get("Location") != "":
 		status = http.StatusFound
@@ -50,6 +51,20 @@ func ReadResponse(br *bufio.Reader, r *http.Request) (*http.Response, error) {
 	}
 	resp.Body = answerBody(br, r, resp)
 	return resp, nil
+}
+
+// maxInterim is how many interim answers are passed over, as net/http has it.
+const maxInterim = 5
+
+// readFinalHeader reads up to the header that counts.
+func readFinalHeader(br *bufio.Reader) (status int, reason string, header http.Header, err error) {
+	for range maxInterim + 1 {
+		status, reason, header, err = readAnswerHeader(br)
+		if err != nil || status == 0 || status >= 200 || status == http.StatusSwitchingProtocols {
+			return status, reason, header, err
+		}
+	}
+	return 0, "", nil, &ProtocolError{Reason: "in the answer: more than " + strconv.Itoa(maxInterim) + " interim answers (1xx)"}
 }
 
 func answerBody(br *bufio.Reader, r *http.Request, resp *http.Response) io.ReadCloser {

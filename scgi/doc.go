@@ -68,6 +68,8 @@ it is. FRONTENDS.md shows what each front end makes of this, and of all else her
 A header block of more than 4096 bytes is more than nginx takes by default
 (scgi_buffer_size): that is logged once.
 
+A [CGIWriter] makes an answer of what a CGI program prints.
+
 # Differences from net/http
 
   - No Date field: the front end adds its own.

@@ -58,9 +58,17 @@ func cutVar(block string) (name, value, rest string) {
 
 // Env returns the environment of a request that a [Server] serves. It may be
 // called at any time, with the request or with one derived from it. A request
-// that did not come over SCGI has none: its Vars is empty.
+// that did not come over SCGI has none: its Vars is empty. One that a local
+// redirect has made ([CGIWriter]) has its own.
 func Env(r *http.Request) Vars {
-	if c := connOf(r.Context()); c != nil {
+	ctx := r.Context()
+	if x, ok := ctx.(*requestContext); ok { // nearly always
+		return x.c.vars
+	}
+	if redirect, ok := ctx.Value(localRedirectKey{}).(*localRedirect); ok {
+		return redirect.vars
+	}
+	if c := connOf(ctx); c != nil {
 		return c.vars
 	}
 	return Vars{}

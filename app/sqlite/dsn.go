@@ -47,6 +47,7 @@ func writing() url.Values {
 		"_pragma": {
 			"wal_autocheckpoint(0)",
 			"journal_size_limit(" + strconv.Itoa(walKept) + ")",
+			"secure_delete(ON)",  // what is pruned is overwritten, in free pages too
 			"cache_size(-16000)", // 16 MB: a large batch is not spilled before its commit
 		},
 	}

@@ -9,9 +9,18 @@ import (
 	"github.com/windsock-scgi/windsock/app"
 )
 
+// damage adds to an error that comes from a damaged file what to do about it.
+func damage(err error) error {
+	if isDamage(err) && !errors.Is(err, errDamaged) {
+		return fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return err
+}
+
 // classify wraps an error of SQLite's with what was attempted and, where it is
 // one, the application's error that it amounts to.
 func classify(attempt string, err error) error {
+	err = damage(err)
 	if is := meaning(code(err)); is != nil {
 		return fmt.Errorf("%s: %w: %w", attempt, is, err)
 	}
@@ -31,7 +40,7 @@ func classifyCommit(err error) error {
 
 // failed wraps an error after which the log stores nothing more.
 func failed(attempt string, err error) error {
-	return fmt.Errorf("%s: %w: %w", attempt, app.ErrLogFailed, err)
+	return fmt.Errorf("%s: %w: %w", attempt, app.ErrLogFailed, damage(err))
 }
 
 func isFatal(err error) bool { return errors.Is(err, app.ErrLogFailed) }
@@ -65,6 +74,15 @@ func code(err error) int {
 		return e.Code()
 	}
 	return 0
+}
+
+// isDamage reports whether SQLite found the file's content to make no sense.
+func isDamage(err error) bool {
+	switch code(err) & 0xff {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return true
+	}
+	return false
 }
 
 // isNoDatabase reports whether a file is none of SQLite's.

@@ -11,6 +11,8 @@ const (
 	SchemaVersion = schemaVersion
 	IndexIDs      = indexIDs
 	RecentIDs     = recentIDs
+	PruneRows     = pruneRows
+	PruneBytes    = pruneBytes
 )
 
 func (l *Log) Writer() *sql.Conn { return l.writer.conn }

@@ -28,6 +28,9 @@ var roles = map[string]func(path string) int{
 	"file size limit": fileSizeLimitRole,
 	"faulty":          faultyRole,
 	"full":            fullRole,
+	"backup":          backupRole,
+	"prune":           pruneRole,
+	"faulty prune":    faultyPruneRole,
 }
 
 // writerRole opens the store and keeps it until its input ends.

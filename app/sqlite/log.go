@@ -40,8 +40,8 @@ type Log struct {
 
 var _ app.Log = (*Log)(nil)
 
-// Name returns the log's name: 16 hex digits, random, made with the store and
-// never changed.
+// Name returns the log's name: 16 hex digits, random, made with the store. Only
+// a [Backup] that is opened gets another one.
 func (l *Log) Name() string { return l.reader.Name() }
 
 // Read implements app.Log, within the bounds of [Reader.Read].

@@ -46,6 +46,5 @@ func (w *writer) migrate(ctx context.Context) error {
 	if err := tx.Commit(); err != nil {
 		return classify(attempt, err)
 	}
-	w.unsettled = true // the store is to be one file again
 	return nil
 }

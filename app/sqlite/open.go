@@ -6,6 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
+
+	"github.com/windsock-scgi/windsock/app"
 )
 
 // Open opens the store at path for writing and reading, and makes it when
@@ -15,13 +18,24 @@ import (
 // not there or, as far as that shows, is an older copy.
 //
 // A full disk does not keep a store from being opened and read: Append returns
-// app.ErrDiskFull until there is space.
+// app.ErrDiskFull until there is space. But FILE-shm must be there, as it is
+// after a kill, or find its 32 KiB: otherwise it is Open that returns that.
 func Open(path string) (*Log, error) {
 	l, err := open(path)
 	if err != nil {
-		return nil, fmt.Errorf("sqlite: opening the store %s: %w", path, err)
+		return nil, notOpened(err, "sqlite: opening the store %s", path)
 	}
 	return l, nil
+}
+
+// notOpened wraps why a store was not opened: of a full disk SQLite says no
+// more than that it is an I/O error.
+func notOpened(err error, format string, path string) error {
+	err = damage(err)
+	if is := meaning(code(err)); errors.Is(is, app.ErrDiskFull) {
+		err = fmt.Errorf("%w: %w", is, err)
+	}
+	return fmt.Errorf(format+": %w", path, err)
 }
 
 func open(path string) (*Log, error) {
@@ -55,6 +69,9 @@ func (l *Log) open(path string) error {
 			return err
 		}
 	}
+	if err := checkRights(path); err != nil {
+		return err
+	}
 	if err := checkWAL(path); err != nil {
 		return err
 	}
@@ -64,8 +81,23 @@ func (l *Log) open(path string) error {
 	if err := syncFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
-	l.reader, err = openReader(path)
+	l.reader, err = openReader(readerDSN(path), maxReaders)
 	return err
+}
+
+// checkRights returns an error unless this user may write to the file and make
+// others beside it. SQLite would open it for reading, and leave files there that
+// have the same rights and are in the way once the file's are mended.
+func checkRights(path string) error {
+	const write, search = 2, 1 // W_OK and X_OK of access(2)
+	if err := syscall.Access(path, write); err != nil {
+		return fmt.Errorf("it cannot be written to: %w", err)
+	}
+	folder := filepath.Dir(path)
+	if err := syscall.Access(folder, write|search); err != nil {
+		return fmt.Errorf("it cannot be written to, since nothing can be made in %s: %w", folder, err)
+	}
+	return nil
 }
 
 // syncFolder makes the names in a folder durable: here that of a new store and
@@ -88,7 +120,7 @@ func syncFolder(path string) error {
 func OpenReadOnly(path string) (*Reader, error) {
 	r, err := openReadOnly(path)
 	if err != nil {
-		return nil, fmt.Errorf("sqlite: opening the store %s for reading: %w", path, err)
+		return nil, notOpened(err, "sqlite: opening the store %s for reading", path)
 	}
 	return r, nil
 }
@@ -105,7 +137,7 @@ func openReadOnly(path string) (*Reader, error) {
 	if !made {
 		return nil, fmt.Errorf("no store there: %w", fs.ErrNotExist)
 	}
-	return openReader(path)
+	return openReader(readerDSN(path), maxReaders)
 }
 
 // locate returns the one name by which everybody must know the store, or two

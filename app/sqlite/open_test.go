@@ -29,7 +29,7 @@ func TestOpenMakesStore(t *testing.T) {
 
 	page, err := log.Read(t.Context(), app.Query{Limit: 1})
 	require.NoError(t, err)
-	assert.Equal(t, app.Page{Log: log.Name()}, page)
+	assert.Equal(t, app.Page{Log: log.Name(), Oldest: 1}, page)
 	assert.NotEqual(t, log.Name(), open(t, newPath(t)).Name())
 }
 

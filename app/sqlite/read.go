@@ -32,14 +32,15 @@ type Reader struct {
 	name string
 }
 
-// openReader opens the store, which exists, for reading.
-func openReader(path string) (*Reader, error) {
-	db, err := sql.Open("sqlite", readerDSN(path))
+// openReader opens the store that the name stands for, and which exists, for
+// reading.
+func openReader(dsn string, conns int) (*Reader, error) {
+	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(maxReaders)
-	db.SetMaxIdleConns(maxReaders)
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
 	r := &Reader{db: db}
 	if err := r.open(); err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -82,13 +83,13 @@ func (r *Reader) Read(ctx context.Context, q app.Query) (app.Page, error) {
 	if q.Last {
 		page, err := r.last(ctx, q)
 		if err != nil {
-			return app.Page{}, fmt.Errorf("sqlite: reading the last: %w", err)
+			return app.Page{}, fmt.Errorf("sqlite: reading the last: %w", damage(err))
 		}
 		return page, nil
 	}
 	page, err := r.after(ctx, q)
 	if err != nil {
-		return app.Page{}, fmt.Errorf("sqlite: reading after %d: %w", q.After, err)
+		return app.Page{}, fmt.Errorf("sqlite: reading after %d: %w", q.After, damage(err))
 	}
 	return page, nil
 }
@@ -104,16 +105,19 @@ func (r *Reader) view(ctx context.Context, do func(*sql.Tx) error) error {
 	return do(tx)
 }
 
-// seqs is a range of sequence numbers, both ends included; zeros for none.
+// seqs is a range of sequence numbers, both ends included.
 type seqs struct{ oldest, newest int64 }
 
-// span returns what the log holds.
+// span returns what the log holds. When that is nothing, it is what follows all
+// that was pruned, and ends before it begins.
 func span(ctx context.Context, tx *sql.Tx) (s seqs, err error) {
 	// Two subqueries, since SQLite goes to an end of a table for one min or one
 	// max, and through all of it for both at once.
 	err = tx.QueryRowContext(ctx, `SELECT
-		(SELECT coalesce(min(seq), 0) FROM messages),
-		(SELECT coalesce(max(seq), 0) FROM messages)`).Scan(&s.oldest, &s.newest)
+		coalesce((SELECT min(seq) FROM messages), pruned + 1),
+		coalesce((SELECT max(seq) FROM messages), pruned)
+		FROM (SELECT coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?), 0) AS pruned)`,
+		metaPruned).Scan(&s.oldest, &s.newest)
 	return s, err
 }
 
@@ -207,8 +211,16 @@ func (f *finding) read(ctx context.Context, tx *sql.Tx, query string, s seqs) er
 	defer rows.Close() // what it would say, Err has said
 	for !f.full() && rows.Next() {
 		e, err := scan(rows)
+		if e.Seq < s.oldest || e.Seq > s.newest { // whoever goes on after it would go round in circles
+			return &damagedMessage{e.Seq, "it is out of order"}
+		}
 		if err != nil {
 			return err
+		}
+		if f.q.Last {
+			s.newest = e.Seq - 1
+		} else {
+			s.oldest = e.Seq + 1
 		}
 		f.entries = append(f.entries, e)
 		f.bytes += len(e.Data)
@@ -216,7 +228,7 @@ func (f *finding) read(ctx context.Context, tx *sql.Tx, query string, s seqs) er
 	return rows.Err()
 }
 
-// scan reads one row. What Append cannot have stored is damage.
+// scan reads one row, of which the seq is there also with an error. What Append cannot have stored is damage.
 func scan(rows *sql.Rows) (e app.Entry, err error) {
 	var (
 		id       []byte
@@ -226,16 +238,28 @@ func scan(rows *sql.Rows) (e app.Entry, err error) {
 	err = rows.Scan(&e.Seq, &id, &e.Callsign, &e.Type, &e.TimeCreated, &e.TimeUploaded,
 		&e.ClientCreated, &e.ClientUploaded, &received, &address, &e.Data)
 	if err != nil {
-		return e, err
+		return e, &damagedMessage{e.Seq, err.Error()}
 	}
 	if copy(e.ID[:], id) != len(e.ID) || len(id) != len(e.ID) {
-		return e, fmt.Errorf("%w: message %d has an id of %d bytes", errDamaged, e.Seq, len(id))
+		return e, &damagedMessage{e.Seq, fmt.Sprintf("its id has %d bytes", len(id))}
 	}
 	e.Received = time.UnixMicro(received).UTC()
 	if address.Valid {
-		if e.Address, err = netip.ParseAddr(address.String); err != nil {
-			return e, fmt.Errorf("%w: message %d: %w", errDamaged, e.Seq, err)
+		if e.Address, err = netip.ParseAddr(address.String); err != nil || e.Address.String() != address.String {
+			return e, &damagedMessage{e.Seq, fmt.Sprintf("its address is %q", address.String)}
 		}
 	}
 	return e, nil
 }
+
+// damagedMessage is the error of a row that Append cannot have stored.
+type damagedMessage struct {
+	seq    int64
+	reason string
+}
+
+func (e *damagedMessage) Error() string {
+	return fmt.Sprintf("%v: message %d: %s", errDamaged, e.seq, e.reason)
+}
+
+func (e *damagedMessage) Unwrap() error { return errDamaged }

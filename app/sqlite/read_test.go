@@ -88,7 +88,7 @@ func TestReadDamage(t *testing.T) {
 	} {
 		shell(t, log, damage)
 		_, err := log.Read(t.Context(), app.Query{Limit: 9})
-		assert.ErrorContains(t, err, "the store is damaged: message 2", damage)
+		assert.ErrorContains(t, err, "the store is damaged (run windsock check): message 2", damage)
 	}
 }
 

@@ -81,7 +81,7 @@ END;
 
 var (
 	errNotAStore = errors.New("not a windsock store")
-	errDamaged   = errors.New("the store is damaged")
+	errDamaged   = errors.New("the store is damaged (run windsock check)")
 	errOlder     = errors.New("the store was made by an older windsock; open it for writing once (windsock serve) to bring it up to date")
 )
 

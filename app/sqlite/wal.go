@@ -7,12 +7,17 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"math/bits"
 	"os"
+	"syscall"
+
+	"github.com/windsock-scgi/windsock/app"
 )
 
-// Whether a write-ahead log is the one of the file that it lies beside. SQLite
-// has no means to tell: what is in it that looks whole, it applies.
+// What is done with a write-ahead log that is found: whether it is the one of the
+// file that it lies beside, which SQLite has no means to tell, since what is in
+// it that looks whole it applies; and that it is really on the disk.
 
 // leftover returns the name of what SQLite would apply to a store at path, were
 // one made there; empty when there is nothing.
@@ -70,6 +75,36 @@ func checkWAL(path string) error {
 		return fmt.Errorf("%s is not this file's, which is older: page %d is in neither."+
 			" Put the file back that it belongs to, or, to go on with this one, move it and %s-shm away",
 			f.Name(), missing, path)
+	}
+	return nil
+}
+
+// rewrite writes a write-ahead log once more, as it is and where it is, and
+// syncs it. If it was a failed sync that ended the process before, what SQLite
+// recovers may be there in memory alone, and no sync brings it to the disk
+// unless it is written anew. To copy it into the file would not do: after a
+// power cut the part of the log that is on the disk would go over it.
+//
+// The caller holds the lock, and nothing is being written. No lock of SQLite's
+// is on this file.
+func rewrite(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return failed("opening the write-ahead log", err)
+	}
+	defer f.Close() // it is synced
+	_, err = io.Copy(io.NewOffsetWriter(f, 0), io.NewSectionReader(f, 0, math.MaxInt64))
+	if err == nil {
+		err = f.Sync()
+	}
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT): // where files are written elsewhere each time
+		return fmt.Errorf("writing the write-ahead log anew: %w: %w", app.ErrDiskFull, err)
+	case err != nil:
+		return failed("writing the write-ahead log anew", err)
 	}
 	return nil
 }

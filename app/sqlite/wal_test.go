@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -191,7 +192,7 @@ func TestOpenDiskFull(t *testing.T) {
 	copyFile(t, from, path)
 	copyFile(t, from+"-wal", path+"-wal")
 
-	// No space in the file itself, while it is opened and for one append.
+	// No space to write, while it is opened and for one append.
 	self, err := os.Executable()
 	require.NoError(t, err)
 	trace := t.TempDir() + "/trace"
@@ -212,11 +213,16 @@ func TestOpenDiskFull(t *testing.T) {
 			order = append(order, "full")
 		case strings.Contains(call, "-wal>") && strings.HasPrefix(call, "pwrite64"):
 			order = append(order, "log")
-		case strings.Contains(call, "sync(") && !strings.Contains(call, "-wal>"):
-			order = append(order, "file synced")
+		case strings.Contains(call, "-wal>") && strings.Contains(call, "sync("):
+			order = append(order, "log synced")
 		}
 	}
 	require.Greater(t, len(order), 4)
-	assert.Equal(t, []string{"full", "full", "file synced", "log"}, order[:4])
+	assert.Equal(t, []string{"full", "full"}, order[:2])
+	rewritten := strings.Count(strings.Join(order[:slices.Index(order, "log synced")], " "), "log")
+	info, err := os.Stat(from + "-wal")
+	require.NoError(t, err)
+	assert.Equal(t, (int(info.Size())+32<<10-1)/(32<<10), rewritten, "all of the log, 32 KiB at a time")
+	assert.Equal(t, []string{"full", "log", "log synced", "log", "log synced"}, slices.Compact(order)[:5])
 	assert.Equal(t, entries(1, 21), readAll(t, open(t, path)))
 }

@@ -14,6 +14,7 @@ import (
 // writer is the one connection that writes, with what every batch does prepared
 // past the driver, see direct. What is rare goes through conn.
 type writer struct {
+	path   string
 	db     *sql.DB
 	conn   *sql.Conn
 	direct *direct
@@ -53,8 +54,12 @@ func openWriter(path string) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.path = path
 	if err := w.open(context.Background()); err != nil {
 		return nil, errors.Join(err, w.close())
+	}
+	if err := w.rename(context.Background()); err != nil {
+		return nil, errors.Join(fmt.Errorf("giving a restored backup a name of its own: %w", err), w.close())
 	}
 	return w, nil
 }
@@ -79,14 +84,17 @@ func connect(dsn string) (*writer, error) {
 
 func (w *writer) open(ctx context.Context) error {
 	err := checkVersion(ctx, w.conn)
-	if errors.Is(err, errOlder) {
-		err = w.migrate(ctx)
-	}
-	if err != nil {
+	older := errors.Is(err, errOlder)
+	if err != nil && !older {
 		return err
 	}
 	if err := w.checkMode(ctx); err != nil {
 		return err
+	}
+	if older {
+		if err := w.migrate(ctx); err != nil {
+			return err
+		}
 	}
 	if err := w.prepare(); err != nil {
 		return err
@@ -98,15 +106,22 @@ func (w *writer) open(ctx context.Context) error {
 	return w.recall(ctx)
 }
 
-// checkMode returns an error where WAL does not work, as on some network file
-// systems: SQLite goes on with what does and says so only here.
+// checkMode returns an error where the store does not work as it must, of which
+// SQLite says nothing.
 func (w *writer) checkMode(ctx context.Context) error {
+	// Where WAL does not work, as on some network file systems, SQLite goes on
+	// with what does and says so only here.
 	var mode string
 	if err := w.conn.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
 		return err
 	}
 	if mode != "wal" {
 		return fmt.Errorf("WAL mode is needed and did not work: journal_mode is %q", mode)
+	}
+	// Where it may not be written to, SQLite opens it all the same, for reading,
+	// and says so at the first statement that would write.
+	if _, err := w.conn.ExecContext(ctx, "DELETE FROM meta WHERE false"); err != nil {
+		return fmt.Errorf("it cannot be written to: %w", err)
 	}
 	return nil
 }
@@ -120,16 +135,16 @@ func (w *writer) recall(ctx context.Context) error {
 }
 
 // settle makes durable what was recovered from a write-ahead log, before
-// anything that counts is written behind it: it may be there in memory alone,
-// if it was a failed sync that ended the process before.
+// anything counts on it.
 func (w *writer) settle() error {
 	if !w.unsettled {
 		return nil
 	}
-	if err := w.checkpoint(); err != nil {
+	if err := rewrite(w.path + "-wal"); err != nil {
 		return err
 	}
 	w.unsettled = false
+	w.logged = w.trimAt // as much as is known: trimWAL looks
 	return nil
 }
 

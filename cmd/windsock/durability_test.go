@@ -3,13 +3,11 @@ package main_test
 import (
 	"bufio"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -110,74 +108,6 @@ func readTrace(t *testing.T, path string) (answers int, unsynced []int) {
 		}
 	}
 	return answers, unsynced
-}
-
-// TestKill9 ends windsock with kill -9 while 16 clients post, and starts it
-// again: all that was acknowledged is there, once.
-func TestKill9(t *testing.T) {
-	dir := folder(t)
-	acknowledged := map[string]bool{}
-	for round := range 5 {
-		p := serve(t, dir)
-		for name := range postUntilKilled(t, p, round) {
-			acknowledged[name] = true
-		}
-		p.wait()
-	}
-	p := serve(t, dir) // recovers, and takes the dead one's socket
-	status, answer, err := p.post(note("after"))
-	assertPosted(t, status, answer, err)
-
-	times := map[string]int{}
-	last := 0.0
-	for _, entry := range exported(t, dir) {
-		times[entry["data"].(map[string]any)["name"].(string)]++
-		require.Greater(t, entry["seq"], last)
-		last = entry["seq"].(float64)
-	}
-	for name := range acknowledged {
-		assert.Equal(t, 1, times[name], name)
-	}
-	for name, n := range times {
-		assert.Equal(t, 1, n, name)
-	}
-	assert.Zero(t, p.stop())
-}
-
-// postUntilKilled posts from 16 clients, kills windsock in their midst, and
-// returns the names of the messages that were acknowledged.
-func postUntilKilled(t *testing.T, p *process, round int) map[string]bool {
-	t.Helper()
-	const clients, killAfter = 16, 200
-	var (
-		mu           sync.Mutex
-		acknowledged = map[string]bool{}
-		all          sync.WaitGroup
-		enough       = make(chan struct{})
-	)
-	for client := range clients {
-		all.Go(func() {
-			http := &http.Client{Transport: p.transport()}
-			for i := 0; ; i++ {
-				name := fmt.Sprintf("round %d client %d message %d", round, client, i)
-				status, answer, err := post(http, "http://windsock/message", note(name))
-				if err != nil || status != 200 || answer != "OK" {
-					return // killed
-				}
-				mu.Lock()
-				acknowledged[name] = true
-				if len(acknowledged) == killAfter {
-					close(enough)
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	<-enough
-	p.signal(syscall.SIGKILL)
-	all.Wait()
-	require.GreaterOrEqual(t, len(acknowledged), killAfter)
-	return acknowledged
 }
 
 // The line of a trace that a test would wait for must be one that strace writes.

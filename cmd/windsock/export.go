@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -45,19 +46,23 @@ func (c *exportCommand) Run(env environment) error {
 	}
 	defer store.Close()
 	out := bufio.NewWriterSize(env.stdout, 64<<10)
-	err = errors.Join(c.export(ctx, store, out), out.Flush()) // whole lines, also when interrupted
+	err = errors.Join(c.export(ctx, store, out, env.stderr), out.Flush()) // whole lines, also when interrupted
 	if ctx.Err() != nil && c.Follow {
 		return nil // to be interrupted is how it ends
 	}
 	return err
 }
 
-func (c *exportCommand) export(ctx context.Context, log *sqlite.Reader, out *bufio.Writer) error {
+func (c *exportCommand) export(ctx context.Context, log *sqlite.Reader, out *bufio.Writer, warnings io.Writer) error {
 	var line []byte
 	for after := c.After; ; {
 		page, err := log.Read(ctx, app.Query{After: after, Limit: exportPage})
 		if err != nil {
 			return fmt.Errorf("reading after %d: %w", after, err)
+		}
+		if after > 0 && page.Oldest > after+1 {
+			fmt.Fprintf(warnings, "windsock: messages %d to %d are not kept any longer, the oldest one is %d\n",
+				after+1, page.Oldest-1, page.Oldest)
 		}
 		for _, entry := range page.Entries {
 			line = append(entry.AppendJSON(line[:0], true), '\n')

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 	"unicode"
+
+	"github.com/windsock-scgi/windsock/cmd/internal/terminal"
 )
 
 type postCommand struct {
@@ -39,9 +41,9 @@ func (c *postCommand) Run(env environment) error {
 		defer file.Close()
 		input = file
 	}
-	p := &poster{client: &http.Client{Transport: transport}, progress: newProgress(env.stderr), stderr: env.stderr}
+	p := &poster{client: &http.Client{Transport: transport}, progress: terminal.NewProgress(env.stderr), stderr: env.stderr}
 	err = p.all(ctx, input)
-	p.progress.end()
+	p.progress.End()
 	fmt.Fprintln(env.stdout, p.summary())
 	if err == nil && p.refused > 0 {
 		err = fmt.Errorf("%d of %d messages were refused", p.refused, p.count())
@@ -52,7 +54,7 @@ func (c *postCommand) Run(env environment) error {
 // poster posts messages and counts what becomes of them.
 type poster struct {
 	client   *http.Client
-	progress *progress
+	progress *terminal.Progress
 	stderr   io.Writer
 
 	stored, duplicate, refused int
@@ -70,7 +72,7 @@ func (p *poster) all(ctx context.Context, input io.Reader) error {
 		if err := p.chunk(ctx, chunk.messages); err != nil {
 			return fmt.Errorf("message %d: %w", p.count()+1, err)
 		}
-		p.progress.show(p.summary)
+		p.progress.Show(p.summary)
 		if chunk.err != nil {
 			return fmt.Errorf("message %d: %w", p.count()+1, chunk.err)
 		}
@@ -161,7 +163,7 @@ func (p *poster) results(body []byte, n int) (done int, err error) {
 // refuse counts and reports a message that will never be taken.
 func (p *poster) refuse(why string) {
 	p.refused++
-	p.progress.end()
+	p.progress.End()
 	fmt.Fprintf(p.stderr, "message %d: %s\n", p.count(), why)
 }
 

@@ -3,77 +3,34 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
-	"time"
 
-	"github.com/windsock-scgi/windsock/scgi/listen"
+	"github.com/windsock-scgi/windsock/cmd/internal/terminal"
 )
 
-// dataFolder holds what the defaults name, and is made for them.
-const dataFolder = "data"
-
 type serveCommand struct {
-	Listen []string      `placeholder:"ADDR" sep:"none" env:"WINDSOCK_LISTEN" default:"unix:data/windsock.sock" help:"Where front ends connect: unix:PATH[?mode=0660&group=NAME], tcp:HOST:PORT[?allow=CIDR], fd:N or systemd:NAME. Repeatable. (${default})"`
-	Store  string        `placeholder:"URL" env:"WINDSOCK_STORE" default:"sqlite:data/windsock.db" help:"Where messages are kept: sqlite:PATH. (${default})"`
-	Mount  string        `placeholder:"PATH" env:"WINDSOCK_MOUNT" help:"The path that the front end serves us under, such as /habitat. Needed only where the front end sends no PATH_INFO (nginx's stock scgi_params)."`
-	HTTP   string        `name:"http" placeholder:"HOST:PORT" env:"WINDSOCK_HTTP" help:"Also serve plain HTTP there, through the first --listen address: a front end for development."`
-	Grace  time.Duration `placeholder:"TIME" env:"WINDSOCK_GRACE" default:"10s" help:"How long a stop waits for requests before it breaks them off and exits with 1. (${default})"`
+	settings
 }
 
 // Validate is called by kong when all is parsed.
-func (c *serveCommand) Validate() error {
-	for _, addr := range c.Listen {
-		if _, err := listen.Parse(addr); err != nil {
-			return err
-		}
-	}
-	if _, err := storePath(c.Store); err != nil {
-		return err
-	}
-	if c.Mount != "" && !strings.HasPrefix(c.Mount, "/") {
-		return fmt.Errorf("--mount: %q must begin with a slash", c.Mount)
-	}
-	if c.HTTP != "" {
-		_, port, err := net.SplitHostPort(c.HTTP)
-		if err == nil {
-			_, err = net.LookupPort("tcp", port)
-		}
-		if err != nil {
-			return fmt.Errorf("--http: %w", err)
-		}
-	}
-	if c.Grace <= 0 {
-		return errors.New("--grace: must be more than nothing")
-	}
-	return nil
-}
-
-// storePath is the file that a store's URL names.
-func storePath(url string) (string, error) {
-	path, ok := strings.CutPrefix(url, "sqlite:")
-	if !ok || path == "" {
-		return "", usageError{fmt.Errorf("--store: %q is not sqlite:PATH", url)}
-	}
-	return path, nil
-}
+func (c *serveCommand) Validate() error { return errors.Join(c.faults()...) }
 
 // Run serves until a signal or a failure ends it.
 func (c *serveCommand) Run(env environment) error {
 	// Signals first: one that comes while the rest starts is not lost. Without
-	// SIGPIPE the end of a log's reader is not ours.
+	// SIGPIPE the end of a log's reader is not ours; it is taken and not ignored,
+	// since CGI programs would inherit that.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	signal.Ignore(syscall.SIGPIPE)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
-	logger, flush := newLogger(env.stderr)
+	logger, flush := terminal.NewLogger(env.stderr)
 	defer flush()
 	s, err := c.start(logger)
 	if err != nil {
@@ -81,7 +38,7 @@ func (c *serveCommand) Run(env environment) error {
 	}
 	logger.Info().Strs("listen", s.addresses()).Str("store", c.Store).Str("version", versionText()).Msg("serving")
 	if s.front != nil {
-		s.front.explain(env.stdout)
+		explain(env.stdout, s.front.Addr())
 	}
 	var failure error
 	for waiting := true; waiting; {
@@ -98,6 +55,7 @@ func (c *serveCommand) Run(env environment) error {
 	}
 	go func() {
 		<-signals
+		s.programs.kill()
 		logger.Warn().Msg("stopped at once by a second signal")
 		flush()
 		os.Exit(exitFailed)

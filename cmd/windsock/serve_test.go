@@ -234,7 +234,7 @@ func TestWrongUsage(t *testing.T) {
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Empty(t, entries, "wrong usage touches nothing")
-	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"post", "--help"}, {"export", "--help"}, {"version"}} {
+	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"check", "--help"}, {"backup", "--help"}, {"post", "--help"}, {"export", "--help"}, {"version"}} {
 		stdout, stderr, code := run(t, dir, "", args...)
 		assert.Zero(t, code, stderr)
 		assert.Contains(t, stdout, "windsock")

@@ -16,6 +16,7 @@ import (
 
 	"github.com/windsock-scgi/windsock/app"
 	"github.com/windsock-scgi/windsock/app/sqlite"
+	"github.com/windsock-scgi/windsock/cmd/internal/front"
 	"github.com/windsock-scgi/windsock/scgi"
 	"github.com/windsock-scgi/windsock/scgi/listen"
 )
@@ -25,9 +26,11 @@ type service struct {
 	store     *sqlite.Log
 	tail      *app.Tail
 	committer *app.Committer
+	retention *app.Retention
 	scgi      *scgi.Server
 	listeners []*listen.Listener
-	front     *front // nil without --http
+	front     *front.Front // nil without --http
+	programs  *programs    // nil without --cgi
 }
 
 // start makes the service, in the order of a request's way from its end to its
@@ -41,27 +44,36 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
+	conns := maxConns()
+	programs, err := c.CGI.newPrograms(c.Mount, conns, logger)
+	if err != nil {
+		return nil, err
+	}
 	store, err := sqlite.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	conns := maxConns()
 	tail := &app.Tail{Log: store, MaxSubscribers: conns / 2, Logger: logger} // the rest is for those who post
 	if err := tail.Start(context.Background()); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	committer := &app.Committer{Log: store, Committed: tail.Committed, Logger: logger}
-	handler := &app.Handler{Log: store, Committer: committer, Tail: tail, Logger: logger, Version: versionText()}
+	committer := &app.Committer{Log: c.storing(store), Committed: tail.Committed, Logger: logger}
+	retention := &app.Retention{Log: store, Committer: committer, Keep: keeping(c.Keep, c.KeepAddresses), Logger: logger}
+	handler := &app.Handler{Log: store, Committer: committer, Tail: tail, Logger: logger, Version: versionText(),
+		Keep: c.Keep.text, Other: programs.find}
 	s := &service{
 		store:     store,
 		tail:      tail,
 		committer: committer,
+		retention: retention,
+		programs:  programs,
 		scgi: &scgi.Server{
 			Handler:  scgi.StripMount(c.Mount, handler),
 			Logger:   slog.New(zerolog.NewSlogHandler(logger)),
 			MaxConns: conns,
 		},
 	}
+	retention.Start()
 	if err := s.listen(c.Listen); err != nil {
 		return nil, errors.Join(err, s.stop(startFailed))
 	}
@@ -71,6 +83,14 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 		}
 	}
 	return s, nil
+}
+
+// storing is the log as messages go into it.
+func (c *serveCommand) storing(log app.Log) app.Log {
+	if c.KeepAddresses.none() {
+		return app.WithoutAddresses(log)
+	}
+	return log
 }
 
 // closePatience is how long the closing of the store may take when there was no
@@ -147,22 +167,25 @@ func (s *service) addresses() []string {
 }
 
 // stop ends the service in the order in which a request passes through it: event
-// streams, which have no end of their own, then no new requests, those that are
+// streams, which have no end of their own, and who waits for a CGI program; then no new requests, those that are
 // in get their answer, what they stored is closed.
 func (s *service) stop(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	s.tail.Drain()
+	s.programs.drain()
 	var frontErr error
 	frontEnded := make(chan struct{})
 	go func() { // beside the SCGI side, whose socket goes away at once
 		defer close(frontEnded)
 		if s.front != nil {
-			frontErr = s.front.stop(ctx)
+			frontErr = s.front.Stop(ctx)
 		}
 	}()
 	err := s.scgi.Shutdown(ctx)
 	<-frontEnded
+	s.programs.close() // after a stop in peace there are none
+	s.retention.Close()
 	err = errors.Join(err, frontErr, s.committer.Close(ctx))
 	s.tail.Close()
 	err = errors.Join(err, s.closeStore(ctx))

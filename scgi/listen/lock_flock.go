@@ -27,3 +27,9 @@ func owned(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(stat.Uid) == os.Geteuid()
 }
+
+// writable asks whether this user may make files in a folder.
+func writable(folder string) error {
+	const writeAndSearch = 3 // W_OK and X_OK of access(2)
+	return os.NewSyscallError("access", syscall.Access(folder, writeAndSearch))
+}

@@ -10,3 +10,5 @@ import (
 func lock(*os.File) error { return nil }
 
 func owned(fs.FileInfo) bool { return true }
+
+func writable(string) error { return nil }

@@ -65,16 +65,26 @@ func groupID(group string) (int, error) {
 // vacant says what keeps the path from being taken: something that is no
 // socket, or a socket on which somebody answers.
 func vacant(ctx context.Context, path string) error {
+	taken, err := socketAt(path)
+	if err != nil || !taken {
+		return err
+	}
+	return stale(ctx, path)
+}
+
+// socketAt reports whether there is a socket at the path. Something else there is
+// an error.
+func socketAt(path string) (taken bool, err error) {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		return false, nil
 	case err != nil:
-		return err
+		return false, err
 	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("there is something at the path that is no socket (%s); move it away or choose another path", info.Mode())
+		return false, fmt.Errorf("there is something at the path that is no socket (%s); move it away or choose another path", info.Mode())
 	}
-	return stale(ctx, path)
+	return true, nil
 }
 
 // stale asks a socket whether anybody answers, by connecting. A server sees a

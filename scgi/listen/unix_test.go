@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/windsock-scgi/windsock/scgi/listen"
+	"github.com/windsock-scgi/windsock/scgi/scgitest/frontend"
 )
 
 // socketPath is a path for a socket, in a folder of its own and short enough.
@@ -118,7 +119,7 @@ func TestUnixLiveDatagramIsRefused(t *testing.T) {
 }
 
 func TestUnixCannotAskIsRefused(t *testing.T) {
-	if asLesserUser(t) {
+	if frontend.AsLesserUser(t) {
 		return // root may connect to anything
 	}
 	path := socketPath(t)
@@ -131,7 +132,7 @@ func TestUnixCannotAskIsRefused(t *testing.T) {
 }
 
 func TestUnixFolderNotWritable(t *testing.T) {
-	if asLesserUser(t) {
+	if frontend.AsLesserUser(t) {
 		return // root may write anywhere
 	}
 	path := socketPath(t)
@@ -224,7 +225,7 @@ func TestUnixUnknownGroup(t *testing.T) {
 }
 
 func TestUnixForeignGroup(t *testing.T) {
-	if asLesserUser(t) {
+	if frontend.AsLesserUser(t) {
 		return // root may give to any group
 	}
 	path := socketPath(t)

@@ -39,6 +39,12 @@ func requireAll(t *testing.T) {
 	Require(t, All()...)
 	RequireProgram(t, "strace", "strace")
 	RequireProgram(t, "curl", "curl")
+	RequireProgram(t, "/usr/bin/python3", "python3-minimal")
+	RequireProgram(t, "fossil", "fossil")
+	RequireProgram(t, "uwsgi", "uwsgi-core")
+	RequireProgram(t, "perl", "perl")
+	RequireFile(t, "/usr/lib/uwsgi/plugins/python3_plugin.so", "uwsgi-plugin-python3")
+	RequireFile(t, "/usr/share/perl5/SCGI.pm", "libscgi-perl")
 	if exec.Command(RequireProgram(t, "gcc", "gcc"), "-E", "-include", "stdlib.h", "/dev/null").Run() != nil {
 		const missing = "NOT TESTED: no C headers: sudo apt-get install --no-install-recommends libc6-dev"
 		require.NotEqual(t, "true", os.Getenv("CI"), missing)

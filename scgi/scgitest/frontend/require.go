@@ -26,10 +26,24 @@ func RequireProgram(t testing.TB, name, debianPackage string) string {
 			return path
 		}
 	}
-	const missing = "NOT TESTED: %s is not installed: sudo apt-get install --no-install-recommends %s"
-	if os.Getenv("CI") == "true" {
-		t.Fatalf(missing, name, debianPackage)
-	}
-	t.Skipf(missing, name, debianPackage)
+	missing(t, name, debianPackage)
 	return ""
+}
+
+// RequireFile is RequireProgram for what a package has instead of a program, by its path.
+func RequireFile(t testing.TB, path, debianPackage string) {
+	t.Helper()
+	if _, err := os.Stat(path); err != nil {
+		missing(t, path, debianPackage)
+	}
+}
+
+// missing ends a test.
+func missing(t testing.TB, what, debianPackage string) {
+	t.Helper()
+	const text = "NOT TESTED: %s is not installed: sudo apt-get install --no-install-recommends %s"
+	if os.Getenv("CI") == "true" {
+		t.Fatalf(text, what, debianPackage)
+	}
+	t.Skipf(text, what, debianPackage)
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package listen_test
+package frontend
 
 import (
 	"os"
@@ -16,9 +16,9 @@ import (
 // nobody is a user without any rights, by Debian's number.
 const nobody = 65534
 
-// asLesserUser runs a test that means nothing to root as somebody else, in a
+// AsLesserUser runs a test that means nothing to root as somebody else, in a
 // process of its own, and reports whether it has done so.
-func asLesserUser(t *testing.T) bool {
+func AsLesserUser(t *testing.T) bool {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		return false

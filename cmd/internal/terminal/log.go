@@ -1,13 +1,11 @@
-package main
+package terminal
 
 import (
-	"io"
 	"os"
+	"sync"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/rs/zerolog"
-	"github.com/rs/zerolog/diode"
 )
 
 const (
@@ -17,23 +15,23 @@ const (
 	logPatience = 200 * time.Millisecond
 )
 
-// newLogger logs for people on a terminal and as JSON elsewhere. Whoever reads
+// NewLogger logs for people on a terminal and as JSON elsewhere. Whoever reads
 // the log cannot hold up the service: lines that he does not take are dropped,
 // and counted. flush writes what is left at the end.
-func newLogger(f *os.File) (logger zerolog.Logger, flush func()) {
+func NewLogger(f *os.File) (logger zerolog.Logger, flush func()) {
 	zerolog.TimeFieldFormat = time.RFC3339Nano
-	// Closing it must not close f, where the reason of a failure is still to go.
-	out := diode.NewWriter(struct{ io.Writer }{f}, logBacklog, 0, func(dropped int) {
-		logger.Warn().Int("lines", dropped).Msg("the log is not read fast enough, lines were dropped")
+	out := newBacklog(f, logBacklog, func(dropped int64) {
+		logger.Warn().Int64("lines", dropped).Msg("the log is not read fast enough, lines were dropped")
 	})
-	if isTerminal(f) {
+	if is(f) {
 		logger = zerolog.New(zerolog.ConsoleWriter{Out: out, TimeFormat: time.TimeOnly})
 	} else {
 		logger = zerolog.New(out)
 	}
 	logger = logger.Level(zerolog.InfoLevel).With().Timestamp().Logger()
+	var once sync.Once
 	return logger, func() {
-		within(logPatience, func() { _ = out.Close() }) // a log that fails has nobody to be told
+		once.Do(func() { within(logPatience, out.close) })
 	}
 }
 
@@ -49,5 +47,3 @@ func within(d time.Duration, f func()) {
 	case <-time.After(d):
 	}
 }
-
-func isTerminal(f *os.File) bool { return isatty.IsTerminal(f.Fd()) }

@@ -1,0 +1,151 @@
+package cgihost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// process is a running program, and whatever else is in its process group.
+type process struct {
+	cmd            *exec.Cmd
+	stdin          *os.File // nil when the request has no body
+	stdout, stderr *output
+	exited         chan struct{} // closed when the program itself has ended; it is not reaped yet
+
+	mu     sync.Mutex // guards reaped
+	reaped bool       // the number of the group may be somebody else's
+}
+
+// killGrace is how long a group has after SIGTERM, and what a program leaves
+// behind after its end, to come to an end too.
+const killGrace = 2 * time.Second
+
+// startProcess starts a program in a process group of its own.
+func startProcess(file string, env []string, hasBody bool) (*process, error) {
+	if !canAwaitExit {
+		return nil, fmt.Errorf("CGI programs on this system: %w", errors.ErrUnsupported)
+	}
+	p := &process{cmd: exec.Command(file), exited: make(chan struct{})}
+	p.cmd.Env, p.cmd.Dir = env, filepath.Dir(file) // RFC 3875, section 7.2
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	endWithParent(p.cmd.SysProcAttr)
+	theirs, err := p.openPipes(hasBody)
+	if err == nil {
+		err = p.cmd.Start()
+	}
+	for _, file := range theirs {
+		_ = file.Close() // the program has its own
+	}
+	if err != nil {
+		p.closePipes()
+		return nil, err
+	}
+	go func() {
+		defer close(p.exited)
+		awaitExit(p.cmd.Process.Pid)
+	}()
+	return p, nil
+}
+
+// openPipes makes the pipes and returns the program's ends.
+func (p *process) openPipes(hasBody bool) (theirs []*os.File, err error) {
+	open := func(ours, its **os.File, weWrite bool) {
+		if err != nil {
+			return
+		}
+		var r, w *os.File
+		if r, w, err = os.Pipe(); err != nil {
+			return
+		}
+		*ours, *its = r, w
+		if weWrite {
+			*ours, *its = w, r
+		}
+		theirs = append(theirs, *its)
+	}
+	var in, out, errs *os.File
+	p.stdout, p.stderr = new(output), new(output)
+	open(&p.stdout.pipe, &out, false)
+	open(&p.stderr.pipe, &errs, false)
+	if hasBody {
+		open(&p.stdin, &in, true)
+	}
+	if err != nil {
+		return theirs, err
+	}
+	p.cmd.Stdout, p.cmd.Stderr = out, errs
+	if in != nil { // else it is /dev/null
+		p.cmd.Stdin = in
+	}
+	return theirs, nil
+}
+
+func (p *process) closePipes() {
+	p.closeInput()
+	for _, output := range []*output{p.stdout, p.stderr} {
+		if output.pipe != nil { // opening may have failed
+			_ = output.pipe.Close() // it is only read
+		}
+	}
+}
+
+// closeInput ends the program's input, and a write to it that waits.
+func (p *process) closeInput() {
+	if p.stdin != nil {
+		_ = p.stdin.Close() // it may be closed already
+	}
+}
+
+// supervise sees to the end of the group, and returns when it is dead: once the
+// program has ended and its output too, or killGrace after one of the program's
+// end and ctx's.
+func (p *process) supervise(ctx context.Context, outputEnded <-chan struct{}) {
+	select {
+	case <-p.exited:
+	case <-ctx.Done():
+		p.signal(syscall.SIGTERM)
+	}
+	grace := time.NewTimer(killGrace)
+	defer grace.Stop()
+	for _, end := range []<-chan struct{}{p.exited, outputEnded} {
+		select {
+		case <-end:
+			continue
+		case <-grace.C:
+		}
+		break
+	}
+	p.signal(syscall.SIGKILL)
+	<-p.exited
+	p.stdout.endsHere()
+	p.stderr.endsHere()
+}
+
+// signal sends a signal to the whole group, as long as its number is ours. That
+// it has none left is no error.
+func (p *process) signal(sig syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.reaped {
+		_ = syscall.Kill(-p.cmd.Process.Pid, sig)
+	}
+}
+
+// reap takes the program's end, which supervise has waited for, from the kernel.
+func (p *process) reap() (*os.ProcessState, error) {
+	p.mu.Lock()
+	p.reaped = true
+	p.mu.Unlock()
+	err := p.cmd.Wait()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		err = nil
+	}
+	return p.cmd.ProcessState, err
+}

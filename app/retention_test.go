@@ -1,0 +1,519 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/sqlite"
+)
+
+// cutLog is a log that is told what is in excess, and notes in which order it is
+// asked for what.
+type cutLog struct {
+	fakeLog
+	pruning func(app.Cut) error // what Prune does, nil for nothing
+
+	mu    sync.Mutex // guards what follows
+	cuts  []app.Cut  // what is in excess; each takes two steps
+	half  bool
+	order []string   // "append", "prune"
+	asked []app.Keep // by each Excess
+	free  uint64
+}
+
+var _ app.Pruner = (*cutLog)(nil)
+
+func (l *cutLog) Append(batch []app.Message) ([]app.Receipt, error) {
+	l.note("append")
+	return l.fakeLog.Append(batch)
+}
+
+func (l *cutLog) note(what string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.order = append(l.order, what)
+}
+
+func (l *cutLog) noted() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.order
+}
+
+func (l *cutLog) Excess(_ context.Context, keep app.Keep, _ time.Time) (app.Cut, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked = append(l.asked, keep)
+	if len(l.cuts) == 0 {
+		return app.Cut{}, nil
+	}
+	return l.cuts[0], nil
+}
+
+func (l *cutLog) Prune(cut app.Cut) (app.Pruned, error) {
+	l.enter(1)
+	defer l.enter(-1)
+	l.note("prune")
+	if l.pruning != nil {
+		if err := l.pruning(cut); err != nil {
+			return app.Pruned{}, err
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.half = !l.half; l.half {
+		return app.Pruned{Messages: 1, Through: cut.Messages - 1}, nil
+	}
+	l.cuts = l.cuts[1:]
+	return app.Pruned{Messages: 1, Through: cut.Messages, Done: true}, nil
+}
+
+func (l *cutLog) Space() (free, total uint64, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.free, 100 << 30, nil
+}
+
+// set changes what the log says.
+func (l *cutLog) set(free uint64, cuts ...app.Cut) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.free, l.cuts = free, cuts
+}
+
+// sayings are what was logged since they were taken last.
+type sayings struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (s *sayings) Write(line []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(line)
+}
+
+func (s *sayings) take() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.text.Reset()
+	return s.text.String()
+}
+
+// retaining runs a test in a bubble of fake time, with a retention that is not
+// started yet. Its clock is the bubble's plus skew.
+func retaining(t *testing.T, test func(t *testing.T, r *app.Retention, log *cutLog, skew *atomic.Int64, said *sayings)) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &cutLog{free: 50 << 30}
+		var skew atomic.Int64
+		var said sayings
+		r := &app.Retention{Log: log, Committer: &app.Committer{Log: log}, Logger: zerolog.New(&said),
+			Clock: func() time.Time { return time.Now().Add(time.Duration(skew.Load())) }}
+		test(t, r, log, &skew, &said)
+		r.Close()
+		require.NoError(t, r.Committer.Close(t.Context()))
+	})
+}
+
+// lasting lets time pass and everything come to rest.
+func lasting(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// It prunes at the start and every minute; one line says what.
+func TestRetention(t *testing.T) {
+	retaining(t, func(t *testing.T, r *app.Retention, log *cutLog, _ *atomic.Int64, said *sayings) {
+		log.set(50<<30, app.Cut{Messages: 10}, app.Cut{Messages: 20})
+		r.Start()
+		synctest.Wait()
+		assert.Len(t, log.noted(), 4)
+		assert.JSONEq(t, `{"level":"info","messages":4,"through":20,"addresses":0,"bytes":0,"message":"pruned"}`, said.take())
+		lasting(59 * time.Second)
+		log.set(50<<30, app.Cut{Messages: 30})
+		synctest.Wait()
+		assert.Len(t, log.noted(), 4)
+		lasting(time.Second)
+		assert.Len(t, log.noted(), 6)
+		assert.Contains(t, said.take(), `"through":30`)
+		lasting(time.Hour)
+		assert.Empty(t, said.take(), "nothing is said of nothing")
+	})
+}
+
+// Nothing is too old before the clock has been steady for an hour: not at the
+// start, and not when it was set, to and fro.
+func TestRetentionDistrustsTheClock(t *testing.T) {
+	keep := app.Keep{Age: 90 * 24 * time.Hour, Addresses: 30 * 24 * time.Hour, Bytes: 1 << 30}
+	retaining(t, func(t *testing.T, r *app.Retention, log *cutLog, skew *atomic.Int64, said *sayings) {
+		r.Keep = keep
+		believed := func() bool {
+			log.mu.Lock()
+			defer log.mu.Unlock()
+			last := log.asked[len(log.asked)-1]
+			assert.Equal(t, keep.Bytes, last.Bytes, "that has no need of a clock")
+			assert.Equal(t, last.Age == 0, last.Addresses == 0)
+			return last == keep
+		}
+		r.Start()
+		lasting(59 * time.Minute)
+		assert.False(t, believed())
+		lasting(time.Minute)
+		assert.True(t, believed())
+		assert.Empty(t, said.take())
+
+		for _, by := range []time.Duration{73 * 365 * 24 * time.Hour, -73 * 365 * 24 * time.Hour, time.Minute, -time.Hour} {
+			skew.Add(int64(by))
+			lasting(time.Minute)
+			assert.False(t, believed(), by)
+			assert.Contains(t, said.take(), fmt.Sprintf(`"by_ms":%d`, by.Milliseconds()))
+			lasting(59 * time.Minute)
+			assert.False(t, believed(), by)
+			lasting(time.Minute)
+			assert.True(t, believed(), by)
+		}
+		for range 100 { // a clock that is slow is not one that was set
+			skew.Add(int64(50 * time.Second))
+			lasting(time.Minute)
+			assert.True(t, believed())
+		}
+		assert.Empty(t, said.take())
+	})
+}
+
+// A message waits for one step at most, however much there is to prune; and steps
+// take a quarter of the time.
+func TestRetentionTakesTurns(t *testing.T) {
+	retaining(t, func(t *testing.T, r *app.Retention, log *cutLog, _ *atomic.Int64, _ *sayings) {
+		var cuts []app.Cut
+		for n := range 50 {
+			cuts = append(cuts, app.Cut{Messages: int64(n + 1)})
+		}
+		log.set(50<<30, cuts...)
+		const step = 5 * time.Millisecond
+		log.pruning = func(app.Cut) error { time.Sleep(step); return nil }
+		log.appending = func([]app.Message) error { time.Sleep(step); return nil }
+		r.Start()
+		var wg sync.WaitGroup
+		for client := range 20 {
+			wg.Go(func() {
+				for n := range 25 {
+					time.Sleep(time.Duration(client) * 3 * time.Millisecond)
+					before := len(log.noted())
+					_, err := r.Committer.Commit(t.Context(), numbered(client*1000+n))
+					assert.NoError(t, err)
+					since := strings.Join(log.noted()[before:], " ")
+					// One may be under way already, and is noted before.
+					assert.LessOrEqual(t, strings.Count(since, "prune"), 1, since)
+				}
+			})
+		}
+		wg.Wait()
+		lasting(10 * time.Second)
+		assert.Equal(t, 100, strings.Count(strings.Join(log.noted(), " "), "prune"))
+		assert.Equal(t, int64(500), r.Committer.Stats().Messages)
+	})
+}
+
+// orderedStore is a store that notes in which order it is asked for what, and
+// after which steps somebody waits.
+type orderedStore struct {
+	*sqlite.Log
+	committer *app.Committer
+	order     cutLog
+	steps     atomic.Int64
+	done      chan struct{} // closed after 10 steps
+}
+
+func (s *orderedStore) Append(batch []app.Message) ([]app.Receipt, error) {
+	s.order.note("append")
+	return s.Log.Append(batch)
+}
+
+func (s *orderedStore) Prune(cut app.Cut) (app.Pruned, error) {
+	s.order.note("prune")
+	done, err := s.Log.Prune(cut)
+	if s.committer.Stats().Queued > 0 {
+		s.order.note("waited for")
+	}
+	if s.steps.Add(1) == 10 {
+		close(s.done)
+	}
+	return done, err
+}
+
+// The same with a real store, of which nothing is to be kept, while clients post.
+func TestRetentionOfAStore(t *testing.T) {
+	log, err := sqlite.Open(filepath.Join(t.TempDir(), "test.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, log.Close()) })
+	const stored, clients = 2_000, 4
+	for n := 0; n < stored; n += 1000 {
+		batch := make([]app.Message, 1000)
+		for i := range batch {
+			batch[i] = numbered(n + i)
+		}
+		_, err := log.Append(batch)
+		require.NoError(t, err)
+	}
+	store := &orderedStore{Log: log, done: make(chan struct{})}
+	c := &app.Committer{Log: store}
+	store.committer = c
+	r := &app.Retention{Log: store, Committer: c, Keep: app.Keep{Bytes: 1}}
+	r.Start()
+	var wg sync.WaitGroup
+	var posted atomic.Int64
+	for range clients {
+		wg.Go(func() {
+			for pruning := true; pruning; {
+				_, err := c.Commit(t.Context(), numbered(stored+int(posted.Add(1))))
+				assert.NoError(t, err)
+				select {
+				case <-store.done:
+					pruning = false
+				default:
+				}
+			}
+		})
+	}
+	wg.Wait()
+	r.Close()
+	require.NoError(t, c.Close(t.Context()))
+	order := strings.Join(store.order.noted(), ", ")
+	assert.Contains(t, order, "prune, waited for, append")
+	assert.NotContains(t, order, "waited for, prune", "who waits for one does not wait for the next")
+	page, err := log.Read(t.Context(), app.Query{Last: true, Limit: 1})
+	require.NoError(t, err)
+	assert.Equal(t, stored+posted.Load(), page.Next)
+	assert.Greater(t, page.Oldest, int64(1))
+}
+
+// Steps rest between each other.
+func TestRetentionRests(t *testing.T) {
+	retaining(t, func(t *testing.T, r *app.Retention, log *cutLog, _ *atomic.Int64, _ *sayings) {
+		var starts []time.Duration
+		begin := time.Now()
+		log.set(50<<30, app.Cut{Messages: 10}, app.Cut{Messages: 20})
+		log.pruning = func(app.Cut) error {
+			starts = append(starts, time.Since(begin))
+			time.Sleep(10 * time.Millisecond)
+			return nil
+		}
+		r.Start()
+		lasting(time.Second)
+		assert.Equal(t, []time.Duration{0, 40 * time.Millisecond, 80 * time.Millisecond, 120 * time.Millisecond}, starts)
+	})
+}
+
+// A failure is said once, as long as it is the same one, and the next minute is
+// another try; a log that has failed takes no more messages.
+func TestRetentionFails(t *testing.T) {
+	retaining(t, func(t *testing.T, r *app.Retention, log *cutLog, _ *atomic.Int64, said *sayings) {
+		log.set(50<<30, app.Cut{Messages: 10})
+		var fate atomic.Pointer[error]
+		fail := func(err error) { fate.Store(&err) }
+		log.pruning = func(app.Cut) error { return *fate.Load() }
+		fail(fmt.Errorf("no room: %w", app.ErrDiskFull))
+		r.Start()
+		lasting(10 * time.Minute)
+		assert.Len(t, log.noted(), 11)
+		text := said.take()
+		assert.Equal(t, 1, strings.Count(text, "pruning failed"), text)
+		assert.Contains(t, text, "no room")
+		_, err := r.Committer.Commit(t.Context(), numbered(1))
+		require.NoError(t, err)
+
+		fail(nil)
+		lasting(time.Minute)
+		assert.Contains(t, said.take(), `"through":10`)
+		fail(app.ErrLogFailed)
+		log.set(50<<30, app.Cut{Messages: 20})
+		lasting(10 * time.Minute)
+		text = said.take()
+		assert.Equal(t, 1, strings.Count(text, "pruning failed"), text)
+		_, err = r.Committer.Commit(t.Context(), numbered(2))
+		require.ErrorIs(t, err, app.ErrLogFailed)
+		assert.ErrorIs(t, r.Committer.Stats().Err, app.ErrLogFailed)
+		assert.Equal(t, "prune", log.noted()[len(log.noted())-1], "and it is not asked again")
+	})
+}
+
+// Space that runs low is said once, and when there is room again.
+func TestRetentionWatchesSpace(t *testing.T) {
+	retaining(t, func(t *testing.T, r *app.Retention, log *cutLog, _ *atomic.Int64, said *sayings) {
+		r.Start()
+		for _, step := range []struct {
+			free uint64
+			want string
+		}{
+			{6 << 30, ""}, {4 << 30, "runs low"}, {3 << 30, ""}, {5<<30 + 1<<20, ""}, {4 << 30, ""},
+			{6 << 30, "there is space"}, {6 << 30, ""}, {0, "runs low"},
+		} {
+			log.set(step.free)
+			lasting(time.Minute)
+			if step.want == "" {
+				assert.Empty(t, said.take(), step.free)
+				continue
+			}
+			assert.Contains(t, said.take(), step.want, step.free)
+		}
+	})
+}
+
+// A stop waits for the one step that is under way, and there is no other.
+func TestRetentionStops(t *testing.T) {
+	retaining(t, func(t *testing.T, r *app.Retention, log *cutLog, _ *atomic.Int64, _ *sayings) {
+		gate := make(chan struct{})
+		log.pruning = func(app.Cut) error { <-gate; return nil }
+		log.set(50<<30, app.Cut{Messages: 10}, app.Cut{Messages: 20})
+		r.Start()
+		synctest.Wait()
+		r.Close() // which does not wait for a disk that hangs
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, r.Committer.Close(ctx), context.DeadlineExceeded, "but this does, as for a batch")
+		close(gate)
+		require.NoError(t, r.Committer.Close(t.Context()))
+		assert.Equal(t, []string{"prune"}, log.noted())
+		assert.ErrorIs(t, r.Committer.Do(t.Context(), func() error { return nil }), app.ErrCommitterClosed)
+	})
+}
+
+// Do's work is no batch: nobody is told of messages, and what it returns or
+// panics with comes back.
+func TestCommitterDo(t *testing.T) {
+	var told []int64
+	c := app.Committer{Log: &fakeLog{}, Committed: func(seq int64) { told = append(told, seq) }}
+	broken := errors.New("broken")
+	require.NoError(t, c.Do(t.Context(), func() error { return nil }))
+	require.ErrorIs(t, c.Do(t.Context(), func() error { return broken }), broken)
+	_, err := c.Commit(t.Context(), numbered(1))
+	require.NoError(t, err)
+	assert.Equal(t, app.CommitterStats{Commits: 1, Messages: 1}, c.Stats())
+	require.ErrorIs(t, c.Do(t.Context(), func() error { panic("oh") }), app.ErrLogFailed)
+	require.ErrorIs(t, c.Do(t.Context(), func() error { return nil }), app.ErrLogFailed)
+	assert.Equal(t, []int64{1}, told)
+}
+
+// pruned is a service over a real store whose messages up to a seq are gone.
+func pruned(t *testing.T, messages int, through int64) *service {
+	t.Helper()
+	log, err := sqlite.Open(filepath.Join(t.TempDir(), "test.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, log.Close()) })
+	s := startOn(t, log)
+	s.commit(t, 1, messages)
+	pruneTo(t, s, through)
+	return s
+}
+
+func pruneTo(t *testing.T, s *service, through int64) {
+	t.Helper()
+	for done := false; !done; {
+		step, err := s.log.(app.Pruner).Prune(app.Cut{Messages: through, Now: time.Now()})
+		require.NoError(t, err)
+		done = step.Done
+	}
+}
+
+// Whoever reads from below the oldest message is told so, each in his own way.
+func TestReadersAreToldWhatIsGone(t *testing.T) {
+	s := pruned(t, 20, 12)
+	name := s.logName(t)
+	for _, path := range []string{"/messages", "/messages?after=5"} {
+		got := s.do(t, "GET", path, "")
+		assert.Contains(t, got.body, `"oldest":13,"messages":[{"seq":13,`)
+		lines := s.do(t, "GET", path, "", "Accept: application/x-ndjson")
+		assert.Equal(t, []string{`<?after=20&log=` + name + `>; rel="next"`, `<?after=12&log=` + name + `>; rel="first"`},
+			lines.header.Values("Link"))
+	}
+	for _, tt := range []struct {
+		name, path, id string
+		missed         bool
+	}{
+		{"from the beginning", "/messages/stream?after=0", "", true},
+		{"after what is gone", "/messages/stream?after=11", "", true},
+		{"after the last that is gone", "/messages/stream?after=12", "", false},
+		{"resumed", "/messages/stream", name + ".3", true},
+		{"resumed in time", "/messages/stream", name + ".13", false},
+		{"with a filter", "/messages/stream?after=3&callsign=M0ABC", "", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := s.mustFollow(t, tt.path, "Last-Event-ID: "+tt.id)
+			e, err := f.next()
+			require.NoError(t, err)
+			if !tt.missed {
+				assert.Equal(t, "message", e.event)
+				return
+			}
+			assert.Equal(t, streamed{id: name + ".12", event: "pruned", data: `{"oldest":13}`}, e)
+			seq, err := f.nextSeq()
+			require.NoError(t, err)
+			assert.EqualValues(t, 13, seq)
+		})
+	}
+
+	pruneTo(t, s, 20)
+	assert.Equal(t, `{"log":"`+name+`","oldest":21,"messages":[],"next":20}`+"\n", s.do(t, "GET", "/messages?after=5", "").body)
+	f := s.mustFollow(t, "/messages/stream?after=5")
+	e, err := f.next()
+	require.NoError(t, err)
+	assert.Equal(t, streamed{id: name + ".20", event: "pruned", data: `{"oldest":21}`}, e)
+	s.commit(t, 21, 21)
+	assert.Equal(t, []int64{21}, f.seqs(t, 1))
+	assert.Contains(t, s.do(t, "GET", "/", "", "Accept: text/html").body, "<dd>21</dd>")
+}
+
+// Live readers are told, too, of what is gone before the tail has read it.
+func TestTailIsOvertakenByPruning(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		b.start()
+		all, some := b.follow("/messages/stream"), b.follow("/messages/stream?callsign=NOBODY")
+		synctest.Wait()
+		b.commit(2)
+		var once sync.Once
+		b.log.reading = func(app.Query) error { once.Do(func() { b.log.pruneTo(5) }); return nil }
+		b.commit(5) // 3 to 7, of which 6 and 7 are left when they are read
+		const event = "id: memory.5\nevent: pruned\ndata: {\"oldest\":6}\n\n"
+		assert.Equal(t, []int64{1, 2, 6, 7}, all.seqs())
+		assert.Equal(t, 1, strings.Count(all.text(), event), all.text())
+		assert.Less(t, strings.Index(all.text(), event), strings.Index(all.text(), "memory.6"))
+		assert.Equal(t, event, some.text(), "filters or not")
+		once = sync.Once{}
+		b.log.reading = func(app.Query) error { once.Do(func() { b.log.pruneTo(9) }); return nil }
+		b.commit(2) // nothing is left of them
+		assert.Contains(t, all.text(), "id: memory.9\nevent: pruned\ndata: {\"oldest\":10}\n\n")
+		b.commit(1)
+		assert.Equal(t, []int64{1, 2, 6, 7, 10}, all.seqs())
+		assert.Equal(t, 2, strings.Count(all.text(), "event: pruned"))
+	})
+}
+
+func TestWithoutAddresses(t *testing.T) {
+	log, err := sqlite.Open(filepath.Join(t.TempDir(), "test.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, log.Close()) })
+	m := numbered(1)
+	m.Address = netip.MustParseAddr("192.0.2.1")
+	_, err = app.WithoutAddresses(log).Append([]app.Message{m})
+	require.NoError(t, err)
+	page, err := app.WithoutAddresses(log).Read(t.Context(), app.Query{Limit: 1})
+	require.NoError(t, err)
+	require.Len(t, page.Entries, 1)
+	assert.False(t, page.Entries[0].Address.IsValid())
+}

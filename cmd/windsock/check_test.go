@@ -1,0 +1,180 @@
+package main_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Every fault of the settings is named, and nothing is touched.
+func TestCheckSettings(t *testing.T) {
+	dir := folder(t)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "file"), []byte("no socket"), 0o600))
+	stdout, stderr, code := run(t, dir, "", "check")
+	assert.Zero(t, code, stderr)
+	assert.Equal(t, "sqlite:data/windsock.db: there is none yet, serve makes it\nno faults\n", stdout)
+
+	_, stderr, code = run(t, dir, "", "check", "--listen", "tcp:0.0.0.0:4000", "--listen", "unix:nowhere/x.sock",
+		"--listen", "unix:y.sock?group=nosuchgroup", "--listen", "unix:file", "--listen", "tcp:nosuchhost.invalid:4000",
+		"--store", "sqlite:elsewhere/x.db", "--mount", "habitat", "--http", "8080", "--grace=-1s", "--cgi", "/x=nosuchprogram")
+	assert.Equal(t, 1, code)
+	for _, want := range []string{"allow=", "nowhere", "nosuchgroup", "no socket", "nosuchhost", "elsewhere", "--mount", "--http", "--grace", "nosuchprogram"} {
+		assert.Contains(t, stderr, want)
+	}
+	assert.Equal(t, 10, strings.Count(stderr, "fault: "), stderr)
+	assert.Contains(t, stderr, "faults found: 10")
+
+	_, stderr, code = run(t, dir, "", "check", "--store", "sqlite:file")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, stderr, "not a windsock store")
+	_, _, code = run(t, dir, "", "check", "--no-such-flag")
+	assert.Equal(t, 2, code)
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Len(t, left, 1)
+}
+
+// A check while it serves finds no fault and changes nothing of how it serves,
+// nor does one after kill -9.
+func TestCheckWhileServing(t *testing.T) {
+	dir := folder(t)
+	p := serve(t, dir)
+	for n := range 20 {
+		status, answer, err := p.post(note(fmt.Sprint(n)))
+		assertPosted(t, status, answer, err)
+	}
+	for range 2 {
+		stdout, stderr, code := run(t, dir, "", "check")
+		assert.Zero(t, code, stderr)
+		assert.Contains(t, stdout, "20 messages, seq 1 to 20\nno faults\n")
+		assert.Empty(t, stderr, "silent in a pipe")
+		if p.cmd.ProcessState == nil {
+			status, answer, err := p.post(note("0"))
+			assertPosted(t, status, answer, err)
+			p.signal(syscall.SIGKILL)
+			p.wait()
+		}
+	}
+	p = serve(t, dir)
+	assert.Zero(t, p.stop())
+	_, stderr, code := run(t, dir, "", "check")
+	assert.Zero(t, code, stderr)
+}
+
+// Many post while it checks: what it reads is a log that grows, and good.
+func TestCheckWhilePosting(t *testing.T) {
+	p := serve(t, folder(t))
+	stop, posted := make(chan struct{}), make(chan int)
+	go func() {
+		n := 0
+		for ; ; n++ {
+			select {
+			case <-stop:
+				posted <- n
+				return
+			default:
+			}
+			status, answer, err := p.post(note(fmt.Sprint(n)))
+			assertPosted(t, status, answer, err)
+		}
+	}()
+	for range 5 {
+		stdout, stderr, code := run(t, p.folder, "", "check")
+		assert.Zero(t, code, stderr)
+		assert.Contains(t, stdout, "no faults")
+	}
+	close(stop)
+	n := <-posted
+	assert.Greater(t, n, 0)
+	stdout, _, _ := run(t, p.folder, "", "check")
+	assert.Contains(t, stdout, fmt.Sprintf(" %d messages", n))
+	assert.Zero(t, p.stop())
+}
+
+// damagePage clears the page of a stopped windsock's store that holds some text.
+func damagePage(t *testing.T, dir, text string) {
+	t.Helper()
+	store := filepath.Join(dir, "data", "windsock.db")
+	content, err := os.ReadFile(store)
+	require.NoError(t, err)
+	at := bytes.Index(content, []byte(text)) / 4096 * 4096
+	require.NotZero(t, at)
+	clear(content[at : at+4096])
+	require.NoError(t, os.WriteFile(store, content, 0o640))
+}
+
+// Without its first or its last page nobody knows what the log holds: it does
+// not start.
+func TestDamagedEnd(t *testing.T) {
+	for _, text := range []string{`"number 0"`, `"number 99"`} {
+		dir := folder(t)
+		p := serve(t, dir)
+		postNumbers(t, dir, 100)
+		assert.Zero(t, p.stop())
+		damagePage(t, dir, text)
+		_, stderr, code := run(t, dir, "", "serve")
+		assert.Equal(t, 1, code)
+		assert.Contains(t, stderr, "the store is damaged (run windsock check)")
+		_, stderr, code = run(t, dir, "", "check")
+		assert.Equal(t, 1, code)
+		assert.Contains(t, stderr, "cannot be read")
+	}
+}
+
+// postNumbers posts so many messages.
+func postNumbers(t *testing.T, dir string, n int) {
+	t.Helper()
+	var lines bytes.Buffer
+	for i := range n {
+		fmt.Fprintln(&lines, note(fmt.Sprint("number ", i)))
+	}
+	_, stderr, code := run(t, dir, lines.String(), "post")
+	require.Zero(t, code, stderr)
+}
+
+// A page goes bad: those who read it get 500, the others what they ask for, and
+// the log and check say what to do.
+func TestDamagedPage(t *testing.T) {
+	dir := folder(t)
+	p := serve(t, dir)
+	postNumbers(t, dir, 1000)
+	assert.Zero(t, p.stop())
+	damagePage(t, dir, `"number 500"`)
+	p = serve(t, dir)
+	client := &http.Client{Transport: p.transport()}
+	ask := func(query string) int {
+		resp, err := client.Get("http://windsock/messages?" + query)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		return resp.StatusCode
+	}
+	assert.Equal(t, http.StatusOK, ask("limit=100"))
+	assert.Equal(t, http.StatusInternalServerError, ask("after=400&limit=200"))
+	assert.Equal(t, http.StatusOK, ask("after=600&limit=100"))
+	p.waitFor("run windsock check")
+	status, answer, err := p.post(note("after"))
+	assertPosted(t, status, answer, err)
+	assert.Equal(t, http.StatusOK, ask("last=1"))
+
+	for range 2 { // while it serves, and afterwards
+		_, stderr, code := run(t, dir, "", "check")
+		assert.Equal(t, 1, code)
+		assert.Regexp(t, `fault: sqlite:data/windsock.db: messages from \d+ to \d+ cannot be read`, stderr)
+		assert.Contains(t, stderr, "restore the newest backup")
+		if p.cmd.ProcessState == nil {
+			assert.Zero(t, p.stop())
+		}
+	}
+	_, stderr, code := run(t, dir, "", "backup", "bad.db")
+	assert.Equal(t, 1, code, "what is damaged is no backup")
+	assert.Contains(t, stderr, "windsock check")
+	assert.NoFileExists(t, filepath.Join(dir, "bad.db"))
+}

@@ -1,0 +1,3 @@
+#!/bin/sh
+echo 'no header here'
+echo 'nor here'

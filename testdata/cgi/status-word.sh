@@ -1,0 +1,2 @@
+#!/bin/sh
+printf 'Status: abc\nContent-Type: text/plain\n\nx\n'
