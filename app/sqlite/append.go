@@ -112,7 +112,7 @@ func (w *writer) store(m *app.Message) (app.Receipt, error) {
 		w.next, m.ClientCreated, m.ID[:], string(m.Type), m.Callsign, m.ClientUploaded,
 		m.TimeCreated, m.TimeUploaded, m.Received.UnixMicro(), address(m), text(m.Data))
 	if err != nil {
-		return app.Receipt{}, err
+		return app.Receipt{}, conflict(err)
 	}
 	w.recent[m.ID] = w.next
 	w.next++

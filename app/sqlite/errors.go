@@ -85,6 +85,15 @@ func isDamage(err error) bool {
 	return false
 }
 
+// conflict says what a constraint that fails is: damage, since what is there is
+// looked up before.
+func conflict(err error) error {
+	if code(err)&0xff == sqlite3.SQLITE_CONSTRAINT {
+		return fmt.Errorf("%w: %w: %w", app.ErrLogFailed, errDamaged, err)
+	}
+	return err
+}
+
 // isNoDatabase reports whether a file is none of SQLite's.
 func isNoDatabase(err error) bool { return code(err) == sqlite3.SQLITE_NOTADB }
 

@@ -58,7 +58,7 @@ func (w *writer) indexRecent() error {
 	if w.next-1-w.indexed < indexIDs {
 		return nil
 	}
-	err := w.index.run(w.indexed)
+	err := conflict(w.index.run(w.indexed))
 	if err == nil {
 		err = w.noteIndexed.run(w.next - 1)
 	}

@@ -43,7 +43,7 @@ func TestRetriesAreFound(t *testing.T) {
 // Nor does it matter whether what was written was forgotten since, for messages
 // that come in the order of their times, as most do, and for others.
 func TestForgottenRetriesAreFound(t *testing.T) {
-	const step, last = 700, 3 * sqlite.RecentIDs
+	const step, last = 700, sqlite.RecentIDs * 5 / 4
 	for name, time := range map[string]func(n int) int64{
 		"rising":  func(n int) int64 { return int64(n / 10) },
 		"falling": func(n int) int64 { return int64(-n / 10) },
@@ -51,6 +51,7 @@ func TestForgottenRetriesAreFound(t *testing.T) {
 		"mixed":   func(n int) int64 { return int64(n * 7919 % 1000) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			log := open(t, newPath(t))
 			timed := func(first, last int) []app.Message {
 				batch := messages(first, last)
@@ -115,4 +116,27 @@ func TestIDsOfFailedBatch(t *testing.T) {
 	assert.Equal(t, again(51, 100), receipts[:50])
 	assert.Equal(t, app.Receipt{Seq: 101, ID: message(101).ID}, receipts[50])
 	assert.Equal(t, entries(1, 150), readAll(t, log))
+}
+
+// What is not looked up is not taken for granted: a seq or an ID that is there
+// after all is damage, and nothing more is stored.
+func TestConflictsAreDamage(t *testing.T) {
+	for name, spoil := range map[string]string{
+		"seq": "UPDATE messages SET seq = 601 WHERE seq = 600",
+		"id":  "INSERT INTO ids SELECT client_created, id, seq FROM messages WHERE seq = 600",
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := newPath(t)
+			log := open(t, path)
+			store(t, log, 1, 500)
+			store(t, log, 501, 600)
+			shell(t, log, spoil)
+			_, err := log.Append(messages(601, 1100))
+			require.ErrorIs(t, err, app.ErrLogFailed)
+			assert.ErrorContains(t, err, "run windsock check")
+			_, err = log.Append(messages(1101, 1101))
+			require.ErrorIs(t, err, app.ErrLogFailed)
+			assert.Len(t, readAll(t, log), 600)
+		})
+	}
 }

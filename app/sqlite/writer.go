@@ -42,10 +42,11 @@ const (
 	findKeySQL   = `SELECT messages.seq, messages.id = ? FROM keys JOIN messages USING (seq)
 		WHERE keys.callsign = ? AND keys.key = ?`
 
-	// nextSQL gives the seq that comes after all that were ever used.
+	// nextSQL gives the seq that comes after all that were ever used, as far as
+	// damage does not hide it.
 	nextSQL = `SELECT 1 + max(
 		(SELECT coalesce(max(seq), 0) FROM messages),
-		(SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE key = 'pruned'))`
+		(SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE key IN ('pruned', 'indexed')))`
 )
 
 // openWriter opens the store, which exists, for writing.
