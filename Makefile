@@ -16,7 +16,8 @@ test: tools ## run all tests with the race detector, the real front ends, and ea
 test-crash: ## kill -9 windsock ROUNDS=100 times at random moments; let each call on the disk fail in turn
 	CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -count=1 -v -timeout 60m -run '^TestKill9$$' ./cmd/windsock -rounds $(ROUNDS)
 	go test -count=1 -timeout 60m -run '^TestFaultTable$$' ./app/sqlite -every
-bench:   ## run the benchmarks (BENCHTIME=1s each)
+bench:   ## measure what a request costs, beside the floor and the rivals; run the benchmarks (BENCHTIME=1s each)
+	go run ./scgi/scgitest/bench -out testdata/bench $(BENCHFLAGS)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 fuzz:    ## run each fuzz target in turn (FUZZTIME=1m each)
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \

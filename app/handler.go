@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -49,11 +50,17 @@ var actions = []action{
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if h.Logger.GetLevel() <= zerolog.InfoLevel {
-		logged := &accessLog{ResponseWriter: w, start: time.Now()}
-		defer logged.write(&h.Logger, r)
-		w = logged
+	if h.Logger.GetLevel() > zerolog.InfoLevel {
+		h.serve(w, r)
+		return
 	}
+	logged := &accessLog{ResponseWriter: w, start: time.Now()}
+	defer logged.write(&h.Logger, r)
+	h.serve(logged, r)
+	logged.status = cmp.Or(logged.status, http.StatusOK) // as net/http has it
+}
+
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	serve, err := h.route(r)
 	if err == nil {
 		err = serve(h, w, r)

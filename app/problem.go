@@ -74,7 +74,7 @@ func answerTo(err error) *statusError {
 		return &statusError{status: http.StatusRequestEntityTooLarge,
 			detail: fmt.Sprintf("The body is larger than the limit of %d bytes.", tooLarge.Limit)}
 	case errors.Is(err, context.Canceled): // nobody will see it
-		return &statusError{status: http.StatusBadRequest, detail: "The client has gone."}
+		return &statusError{status: statusClientGone, detail: "The client has gone."}
 	case errors.Is(err, context.DeadlineExceeded): // before the next case, which it matches too
 		return retryLater("It took too long; ask for less, or again later.")
 	case errors.Is(err, os.ErrDeadlineExceeded):

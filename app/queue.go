@@ -81,10 +81,6 @@ func (q *Queue) enter(ctx context.Context) error {
 	}
 	select {
 	case q.places <- struct{}{}:
-		if q.isDrained() { // at the same moment
-			<-q.places
-			return errStopping()
-		}
 		return nil
 	case <-ctx.Done(): // the client has left
 		return ctx.Err()

@@ -36,6 +36,7 @@ type Cut struct {
 	Addresses int64     // the addresses of those
 	Space     int64     // so many bytes of the store that hold nothing
 	Now       time.Time // a message that was received later was received by a wrong clock
+	Hurry     bool      // the store is over its bound, and may be growing
 }
 
 // Pruned is what has gone in one step.
@@ -48,16 +49,20 @@ type Pruned struct {
 }
 
 const (
-	// retentionEvery is how often it is looked what is to go.
-	retentionEvery = time.Minute
+	// retentionEvery is how often it is looked what is to go. What comes in
+	// meanwhile may fill the disk, and then nothing can be pruned either.
+	retentionEvery = 10 * time.Second
 	// retentionShare is the part of the committer's time that pruning takes at
-	// most: one over this.
+	// most, one over this; in a hurry it is hurryShare.
 	retentionShare = 4
+	hurryShare     = 2
 )
 
-// Retention prunes a Log: at its start and every minute after. Each step is work
-// of the Committer's, so that a message waits for one of them at most; and after
-// each it rests, so that a long prune takes a quarter of the committer's time.
+// Retention prunes a Log: at its start and every 10 seconds after. Each step is
+// work of the Committer's, so that a message waits for one of them at most; and
+// after each it rests, so that a long prune takes a quarter of the committer's
+// time, and half of it while the log is over its bound: more may be coming in than
+// a quarter can take away.
 //
 // What is too old is let go only when the clock has been steady for an hour since
 // the start, and since it was last set. Until then everything stays, but for what
@@ -140,7 +145,7 @@ func (r *Retention) pruneAll(ctx context.Context, sum *Pruned) error {
 				return err
 			}
 			sum.add(cut, step)
-			if err := rest(ctx, (retentionShare-1)*took); err != nil {
+			if err := rest(ctx, (cut.share()-1)*took); err != nil {
 				return err
 			}
 			done = step.Done
@@ -182,6 +187,14 @@ func (r *Retention) step(ctx context.Context, cut Cut) (done Pruned, took time.D
 	return got.done, got.took, nil
 }
 
+// share is the part of the committer's time that the cut may take: one over this.
+func (c Cut) share() time.Duration {
+	if c.Hurry {
+		return hurryShare
+	}
+	return retentionShare
+}
+
 // add adds a step of a cut.
 func (p *Pruned) add(cut Cut, step Pruned) {
 	p.Messages += step.Messages
@@ -203,7 +216,7 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// report logs a failure once, and not again every minute.
+// report logs a failure once, and not again each time.
 func (r *Retention) report(ctx context.Context, err error) {
 	if ctx.Err() != nil || errors.Is(err, ErrCommitterClosed) {
 		return // it is over, whatever err says

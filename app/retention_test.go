@@ -136,7 +136,7 @@ func lasting(d time.Duration) {
 	synctest.Wait()
 }
 
-// It prunes at the start and every minute; one line says what.
+// It prunes at the start and every 10 seconds; one line says what.
 func TestRetention(t *testing.T) {
 	retaining(t, func(t *testing.T, r *app.Retention, log *cutLog, _ *atomic.Int64, said *sayings) {
 		log.set(50<<30, app.Cut{Messages: 10}, app.Cut{Messages: 20})
@@ -144,7 +144,7 @@ func TestRetention(t *testing.T) {
 		synctest.Wait()
 		assert.Len(t, log.noted(), 4)
 		assert.JSONEq(t, `{"level":"info","messages":4,"through":20,"addresses":0,"bytes":0,"message":"pruned"}`, said.take())
-		lasting(59 * time.Second)
+		lasting(9 * time.Second)
 		log.set(50<<30, app.Cut{Messages: 30})
 		synctest.Wait()
 		assert.Len(t, log.noted(), 4)
@@ -303,7 +303,7 @@ func TestRetentionOfAStore(t *testing.T) {
 	assert.Greater(t, page.Oldest, int64(1))
 }
 
-// Steps rest between each other.
+// Steps rest between each other, less so where the bound is not held.
 func TestRetentionRests(t *testing.T) {
 	retaining(t, func(t *testing.T, r *app.Retention, log *cutLog, _ *atomic.Int64, _ *sayings) {
 		var starts []time.Duration
@@ -317,10 +317,15 @@ func TestRetentionRests(t *testing.T) {
 		r.Start()
 		lasting(time.Second)
 		assert.Equal(t, []time.Duration{0, 40 * time.Millisecond, 80 * time.Millisecond, 120 * time.Millisecond}, starts)
+
+		starts, begin = nil, begin.Add(10*time.Second)
+		log.set(50<<30, app.Cut{Messages: 30, Hurry: true}, app.Cut{Messages: 40})
+		lasting(10 * time.Second)
+		assert.Equal(t, []time.Duration{0, 20 * time.Millisecond, 40 * time.Millisecond, 80 * time.Millisecond}, starts)
 	})
 }
 
-// A failure is said once, as long as it is the same one, and the next minute is
+// A failure is said once, as long as it is the same one, and the next time is
 // another try; a log that has failed takes no more messages.
 func TestRetentionFails(t *testing.T) {
 	retaining(t, func(t *testing.T, r *app.Retention, log *cutLog, _ *atomic.Int64, said *sayings) {
@@ -330,7 +335,7 @@ func TestRetentionFails(t *testing.T) {
 		log.pruning = func(app.Cut) error { return *fate.Load() }
 		fail(fmt.Errorf("no room: %w", app.ErrDiskFull))
 		r.Start()
-		lasting(10 * time.Minute)
+		lasting(100 * time.Second)
 		assert.Len(t, log.noted(), 11)
 		text := said.take()
 		assert.Equal(t, 1, strings.Count(text, "pruning failed"), text)
@@ -391,6 +396,33 @@ func TestRetentionStops(t *testing.T) {
 		require.NoError(t, r.Committer.Close(t.Context()))
 		assert.Equal(t, []string{"prune"}, log.noted())
 		assert.ErrorIs(t, r.Committer.Do(t.Context(), func() error { return nil }), app.ErrCommitterClosed)
+	})
+}
+
+// slowLog takes its time to say that nothing is in excess, also when nobody wants
+// to know any more.
+type slowLog struct {
+	*cutLog
+	said atomic.Bool
+}
+
+func (l *slowLog) Excess(ctx context.Context, _ app.Keep, _ time.Time) (app.Cut, error) {
+	<-ctx.Done()
+	time.Sleep(time.Second)
+	l.said.Store(true)
+	return app.Cut{}, ctx.Err()
+}
+
+// A stop waits for whoever reads the store: it is closed next.
+func TestRetentionStopsReading(t *testing.T) {
+	retaining(t, func(t *testing.T, r *app.Retention, log *cutLog, _ *atomic.Int64, said *sayings) {
+		slow := &slowLog{cutLog: log}
+		r.Log = slow
+		r.Start()
+		synctest.Wait()
+		r.Close()
+		assert.True(t, slow.said.Load())
+		assert.Empty(t, said.take(), "it is no failure")
 	})
 }
 

@@ -81,16 +81,17 @@ func BenchmarkNewRequest(b *testing.B) {
 // BenchmarkServe is a whole server and its clients: 32 at a time, each request
 // with a connection of its own.
 func BenchmarkServe(b *testing.B) {
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		b.Run(network, func(b *testing.B) {
 			raw := scgitest.Netstring(nginxBlock, nginxBody)
 			var bodies atomic.Int64
-			s := &scgitest.Server{Network: network, Config: &scgi.Server{Logger: slog.New(slog.DiscardHandler),
+			s := &scgitest.Server{Config: &scgi.Server{Logger: slog.New(slog.DiscardHandler),
 				Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					n, _ := io.Copy(io.Discard, r.Body) // counted below
 					bodies.Add(n)
 					_, _ = io.WriteString(w, "OK")
 				})}}
+			s.Network = onNetwork(network, s.Config)
 			s.Start()
 			defer s.Close()
 			b.ReportAllocs()

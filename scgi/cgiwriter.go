@@ -195,16 +195,16 @@ func (w *CGIWriter) takeBody(p []byte) error {
 			return err
 		}
 	}
-	switch {
-	case tooLong:
-		return w.fail(&ProtocolError{Reason: inCGIOutput + "the body is longer than its Content-Length of " +
-			strconv.FormatInt(length, 10)})
-	case length < 0 || w.passed == length:
+	if length < 0 || w.passed == length {
 		err := http.NewResponseController(w.Response).Flush()
 		if err != nil && !errors.Is(err, http.ErrNotSupported) {
 			w.err = err
 			return err
 		}
+	}
+	if tooLong {
+		return w.fail(&ProtocolError{Reason: inCGIOutput + "the body is longer than its Content-Length of " +
+			strconv.FormatInt(length, 10)})
 	}
 	return nil
 }

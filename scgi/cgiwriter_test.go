@@ -85,6 +85,7 @@ var cgiRows = []struct {
 	{name: "no name", output: ": a/b\n\nx", status: 502, err: "this is no header field"},
 	{name: "a CR in a value", output: "Content-Type: a/b\nX-A: a\rSet-Cookie: b=c\n\nx", status: 502, err: "holds control bytes"},
 	{name: "a NUL in a value", output: "Content-Type: a/b\nX-A: a\x00b\n\nx", status: 502, err: "holds control bytes"},
+	{name: "a DEL in a value", output: "Content-Type: a/b\nX-A: a\x7fb\n\nx", status: 502, err: "holds control bytes"},
 	{name: "a NUL in a name", output: "Content-\x00Type: a/b\n\nx", status: 502, err: "this is no header field"},
 	{name: "as many fields as may be", output: "Status: 200\n" + strings.Repeat("X-A: b\n", 255) + "\n", status: 200, header: strings.Repeat("|X-A: b", 255)[1:]},
 	{name: "a field too many", output: "Status: 200\n" + strings.Repeat("Connection: b\n", 256) + "\n", status: 502, err: "more than 256 fields"},
@@ -207,6 +208,10 @@ func TestOutputWithoutFinalNewlineIsSent(t *testing.T) {
 	assert.Equal(t, "Status: 200 OK\r\nContent-Type: text/plain\r\n\r\nhello", askCGI(t, "Content-Type: text/plain\n", "\n", "hel", "lo"))
 }
 
+func TestTypeIsNotGuessed(t *testing.T) {
+	assert.Equal(t, "Status: 200 OK\r\n\r\n<html>", askCGI(t, "Status: 200 OK\n\n<html>"))
+}
+
 // What a program has written is on its way when Write returns.
 func TestCGIWriterStreams(t *testing.T) {
 	next := make(chan string)
@@ -241,6 +246,16 @@ func TestCGIWriterStreams(t *testing.T) {
 	rest, err := io.ReadAll(conn)
 	require.NoError(t, err)
 	assert.Empty(t, rest)
+}
+
+// An answer that is whole is on its way, too, when what follows is too much.
+func TestCGIWriterSendsWhatIsWhole(t *testing.T) {
+	rec := httptest.NewRecorder()
+	w := &scgi.CGIWriter{Response: rec, Request: httptest.NewRequest("GET", "/", nil), Logger: slog.New(slog.DiscardHandler)}
+	_, err := io.WriteString(w, "Content-Type: a/b\nContent-Length: 5\n\nhello\n")
+	assert.Error(t, err)
+	assert.True(t, rec.Flushed)
+	assert.Equal(t, "hello", rec.Body.String())
 }
 
 // A body that is shorter than it says is not taken for a whole one, and the
@@ -313,30 +328,38 @@ func TestLocalRedirect(t *testing.T) {
 	mux.HandleFunc("/there", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		assert.NoError(t, err)
-		fmt.Fprintf(w, "%s %s %s %q %q|", r.Method, r.URL, r.RequestURI, body, r.Header["Content-Type"])
+		w.Header().Set("X-Method", r.Method)
+		fmt.Fprintf(w, "%s %s %s %q %v|", r.Method, r.URL, r.RequestURI, body, r.Header)
 		for name, value := range scgi.Env(r).All() {
 			fmt.Fprintf(w, "%s=%s|", name, value)
 		}
 	})
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "not found: %s", r.URL) })
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "not found: %s %q", r.URL, scgi.Env(r).Get("SCRIPT_NAME"))
+	})
 	log := newRecorder()
 	s := scgitest.NewUnstartedServer(app)
 	s.Config.Logger = log.logger()
 	s.Start()
 	defer s.Close()
-	ask := func(method, path string) string {
+	send := func(method, path string) string {
 		answer, err := s.Send(scgitest.Request("body", "CONTENT_LENGTH", "4", "SCGI", "1", "REQUEST_METHOD", method,
 			"REQUEST_URI", "/mount"+path+"?old", "QUERY_STRING", "old", "CONTENT_TYPE", "text/plain", "SCRIPT_NAME", "/mount",
-			"PATH_INFO", path, "HTTP_CONTENT_LENGTH", "4", "REMOTE_ADDR", "192.0.2.7", "HTTP_COOKIE", "a=b"))
+			"PATH_INFO", path, "HTTP_CONTENT_LENGTH", "4", "HTTP_CONTENT_TYPE", "text/plain", "HTTP_CONTENT_ENCODING", "gzip",
+			"HTTP_TRANSFER_ENCODING", "chunked", "HTTP_EXPECT", "100-continue", "DOCUMENT_URI", "/mount"+path,
+			"PATH_TRANSLATED", "/srv"+path, "SCRIPT_FILENAME", "/srv/mount", "REMOTE_ADDR", "192.0.2.7", "HTTP_COOKIE", "a=b"))
 		require.NoError(t, err)
-		head, body, _ := strings.Cut(string(answer), "\r\n\r\n")
+		return string(answer)
+	}
+	ask := func(method, path string) string {
+		head, body, _ := strings.Cut(send(method, path), "\r\n\r\n")
 		return head[len("Status: "):len("Status: ")+3] + " " + body
 	}
 	const env = "CONTENT_LENGTH=0|REQUEST_METHOD=GET|REQUEST_URI=/mount/there?a=b%20c|QUERY_STRING=a=b%20c|" +
 		"SCGI=1|SCRIPT_NAME=/mount|PATH_INFO=/there|REMOTE_ADDR=192.0.2.7|HTTP_COOKIE=a=b|"
-	assert.Equal(t, `200 GET /there?a=b%20c /mount/there?a=b%20c "" []|`+env, ask("POST", "/go"))
-	assert.Equal(t, "200 ", ask("HEAD", "/go"), "HEAD remains HEAD")
-	assert.Equal(t, "200 not found: /elsewhere", ask("GET", "/far"), "outside of the mount")
+	assert.Equal(t, `200 GET /there?a=b%20c /mount/there?a=b%20c "" map[Cookie:[a=b]]|`+env, ask("POST", "/go"))
+	assert.Contains(t, send("HEAD", "/go"), "X-Method: HEAD\r\n")
+	assert.Equal(t, `200 not found: /elsewhere ""`, ask("GET", "/far"), "outside of the mount")
 	assert.Empty(t, log.all(slog.LevelWarn))
 	assert.Equal(t, "502 Bad Gateway\n", ask("GET", "/loop"))
 	assert.Len(t, log.matching("more than 10 local redirects in a row, the last to", "/mount/loop"), 1)

@@ -308,7 +308,7 @@ func TestReadResponseWithoutRequest(t *testing.T) {
 }
 
 func TestTransport(t *testing.T) {
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(describe)})
 		client := s.Client()
 		resp, err := client.Post("http://example.org:8080/a%2Fb?c", "text/plain", strings.NewReader("body"))
@@ -408,7 +408,7 @@ func TestTransportUnknownLength(t *testing.T) {
 
 // An answer that comes before the request was sent whole is an answer.
 func TestTransportEarlyAnswer(t *testing.T) {
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "too large", http.StatusRequestEntityTooLarge)
 		})})

@@ -2,16 +2,17 @@ package scgi
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,14 +27,18 @@ type conn struct {
 	ctx  requestContext
 	body body
 	resp response
+	url  url.URL // the request's
 
-	closed   bool      // owned by serve's goroutine
-	headerBy time.Time // the header's deadline; guarded by srv.mu
+	ended    bool // the context; owned by serve's goroutine, as closed
+	closed   bool
+	headerBy time.Time // the header's deadline; guarded by srv.mu, as what follows
+	links    connLinks
+
+	hijacked atomic.Bool // set under mu
 
 	mu       sync.Mutex // guards what follows
 	past     bool       // past the header: the read deadline is the body's
-	hijacked bool
-	readBy   time.Time // the handler's own deadlines; zero means none
+	readBy   time.Time  // the handler's own deadlines; zero means none
 	writeBy  time.Time
 	lingerBy time.Time // the end of a drain; zero before it
 }
@@ -43,14 +48,13 @@ var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10)
 
 // serve runs the connection from its first byte to its end. It is the only
 // one to close it in peace; Server.Close may break it at any time.
-func (c *conn) serve(base context.Context) {
+func (c *conn) serve() {
 	defer c.srv.forget(c)
 	defer c.settle()
 	c.br = readers.Get().(*bufio.Reader)
 	c.br.Reset(c.rwc)
-	c.ctx.c, c.ctx.Context = c, base
 	if c.srv.ConnContext != nil {
-		c.ctx.Context = c.srv.ConnContext(base, c.rwc)
+		c.ctx.Context = c.srv.ConnContext(c.ctx.Context, c.rwc)
 	}
 
 	r, err := c.readRequest()
@@ -61,8 +65,7 @@ func (c *conn) serve(base context.Context) {
 	c.srv.stats.requests.Add(1)
 	c.setState(http.StateActive)
 	whole := c.handle(r)
-	c.ctx.end() // and not only after what may be drained
-	c.ctx.stopWatching()
+	c.endContext() // and not only after what may be drained
 	if c.isHijacked() {
 		return
 	}
@@ -81,7 +84,7 @@ func (c *conn) readRequest() (*http.Request, error) {
 	}
 	c.pastHeader()
 	c.vars = vars
-	r, err := newRequest(&c.ctx, vars)
+	r, err := newRequest(&c.ctx, vars, &c.url)
 	if err != nil {
 		return nil, err
 	}
@@ -129,11 +132,19 @@ func (c *conn) settle() {
 		c.srv.stats.panics.Add(1)
 		c.srv.logger().Error("scgi: a connection panicked", "panic", fmt.Sprint(cause), "stack", stack())
 	}
-	c.ctx.end()
-	c.ctx.stopWatching()
+	if !c.ended {
+		c.endContext()
+	}
 	if !c.closed && !c.isHijacked() {
 		c.breakOff()
 	}
+}
+
+// endContext ends the request's context and the watch on the front end.
+func (c *conn) endContext() {
+	c.ended = true
+	c.ctx.end()
+	c.ctx.stopWatching()
 }
 
 // refuse ends a connection of which no request could be made.
@@ -207,7 +218,7 @@ func (c *conn) breakOff() {
 // fail, its request's context ends, and its own goroutine does the rest.
 func (c *conn) abort() {
 	c.mu.Lock()
-	if !c.hijacked {
+	if !c.isHijacked() {
 		_ = c.rwc.Close() // all that matters is that nobody waits on it any more
 	}
 	c.mu.Unlock()
@@ -224,16 +235,12 @@ func (c *conn) setState(state http.ConnState) {
 	}
 }
 
-func (c *conn) isHijacked() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.hijacked
-}
+func (c *conn) isHijacked() bool { return c.hijacked.Load() }
 
 // giveAway ends the server's part in the connection.
 func (c *conn) giveAway() {
 	c.mu.Lock()
-	c.hijacked = true
+	c.hijacked.Store(true)
 	c.mu.Unlock()
 	c.body.end()
 	c.ctx.stopWatching() // whose descriptor would keep open what the taker closes

@@ -106,6 +106,7 @@ const maxWrite = 64 << 10
 
 // write sends b as it is.
 func (c *conn) write(b []byte) error {
+	b = b[c.writeNow(b):]
 	for len(b) > 0 {
 		c.mu.Lock()
 		by := earlier(after(timeoutOr(c.srv.IOTimeout, defaultIOTimeout)), c.writeBy)
@@ -118,6 +119,22 @@ func (c *conn) write(b []byte) error {
 		b = b[n:]
 	}
 	return nil
+}
+
+// writeNow sends what can be sent without waiting, and so without a deadline
+// unless the handler has set one; it returns how much that was. Why it was not
+// all shows in a write proper.
+func (c *conn) writeNow(b []byte) int {
+	quick, ok := c.rwc.(quickConn)
+	if !ok {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.writeBy.IsZero() {
+		return 0
+	}
+	return quick.sendNow(b[:min(len(b), maxWrite)])
 }
 
 // setReadBy sets the handler's deadline for reading the body, a read that is

@@ -26,12 +26,20 @@ func watchPeer(rwc net.Conn, halfClose bool, gone func()) *watcher {
 		return nil // no descriptor is left: then the request runs to its end
 	}
 	signs := int16(pollHup | pollErr)
-	if _, unix := rwc.(*net.UnixConn); !unix && !halfClose {
+	if !isUnix(rwc) && !halfClose {
 		signs |= pollRdHup
 	}
 	w := &watcher{file: file, done: make(chan struct{})}
 	go w.run(signs, gone)
 	return w
+}
+
+func isUnix(rwc net.Conn) bool {
+	if s, ok := rwc.(*socket); ok {
+		return s.unix
+	}
+	_, ok := rwc.(*net.UnixConn)
+	return ok
 }
 
 func (w *watcher) run(signs int16, gone func()) {

@@ -45,6 +45,9 @@ func TestDisconnectEnds(t *testing.T) {
 		{"unix", "close", false}, {"unix", "close", true},
 		{"tcp", "close", false}, {"tcp", "half-close", false},
 		{"tcp", "reset", false}, {"tcp", "reset", true},
+		{"unix" + portably, "close", false}, {"unix" + portably, "close", true},
+		{"tcp" + portably, "close", false}, {"tcp" + portably, "half-close", false},
+		{"tcp" + portably, "reset", false}, {"tcp" + portably, "reset", true},
 	} {
 		name := row.network + ", " + row.way
 		if row.allowHalfClose {
@@ -83,7 +86,10 @@ func TestDisconnectDoesNotEnd(t *testing.T) {
 	for _, row := range []struct {
 		network        string
 		allowHalfClose bool
-	}{{"unix", false}, {"unix", true}, {"tcp", true}} {
+	}{
+		{"unix", false}, {"unix", true}, {"tcp", true},
+		{"unix" + portably, false}, {"unix" + portably, true}, {"tcp" + portably, true},
+	} {
 		t.Run(row.network, func(t *testing.T) {
 			watched := make(chan struct{}, 2)
 			otherEnded := make(chan struct{})
@@ -123,7 +129,7 @@ func TestDisconnectDoesNotEnd(t *testing.T) {
 // nobody knows.
 func TestDisconnectIsWatchedFromDoneOn(t *testing.T) {
 	onlyLinux(t)
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		inHandler, gone, over := make(chan int, 1), make(chan struct{}), make(chan struct{})
 		s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			defer close(over)
@@ -155,7 +161,7 @@ func TestDisconnectIsWatchedFromDoneOn(t *testing.T) {
 
 // Watching takes nothing from the body.
 func TestDisconnectLeavesBody(t *testing.T) {
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			done := r.Context().Done()
 			_, err := io.Copy(w, r.Body)
@@ -173,7 +179,7 @@ func TestDisconnectLeavesBody(t *testing.T) {
 
 // A body that was cut short reads so, whether or not the context is looked at.
 func TestDisconnectWithinBody(t *testing.T) {
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		read := make(chan error, 1)
 		s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
@@ -192,7 +198,7 @@ func TestDisconnectWithinBody(t *testing.T) {
 // Close breaks, nor one that was hijacked and closed by its taker.
 func TestDisconnectWatchLetsGo(t *testing.T) {
 	for _, how := range []string{"Close", "Hijack"} {
-		for _, network := range networks {
+		for _, network := range serverNetworks {
 			t.Run(how+", "+network, func(t *testing.T) {
 				inHandler, release := make(chan struct{}), make(chan struct{})
 				s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -13,6 +13,10 @@ import (
 // they came first), and else the error that ended accepting for good. l is
 // closed when it returns. Connections may outlive it: wait for Done.
 //
+// To end it call Shutdown or Close. Closing l ends it too, with an error that
+// matches [net.ErrClosed], though on Linux that is noticed only within a second:
+// connections are accepted from a copy of l's descriptor.
+//
 // Several Serves may run at once on several listeners. When accepting fails on
 // one of them the others go on. When it fails on the last one the server drains
 // as if by Shutdown, and Err gives that error.
@@ -131,8 +135,8 @@ func (s *Server) force(own *conn) error {
 	s.state = stateClosed
 	s.room.Broadcast()
 	listeners := slices.Collect(maps.Keys(s.listeners))
-	left := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
+	left := make([]*conn, 0, s.conns.n)
+	for c := range s.conns.all() {
 		if c != own {
 			left = append(left, c)
 		}
@@ -159,7 +163,6 @@ func (s *Server) make() {
 	s.draining = make(chan struct{})
 	s.done = make(chan struct{})
 	s.listeners = make(map[*listener]struct{})
-	s.conns = make(map[*conn]struct{})
 	s.room.L = &s.mu
 }
 
@@ -179,7 +182,8 @@ func (s *Server) drain(cause error) (deaf []*listener) {
 			deaf = append(deaf, ln)
 		}
 	}
-	for c := range s.conns {
+	s.dismissIdle()
+	for c := range s.conns.all() {
 		c.hurryDrain()
 		if s.DrainHeaderTimeout >= 0 {
 			c.hurryHeader(timeoutOr(s.DrainHeaderTimeout, defaultDrainHeaderTimeout))
@@ -197,14 +201,14 @@ func (s *Server) settle() {
 	// Handlers that wait here do not wait for each other either.
 	selves := make(map[*conn]struct{})
 	for _, w := range s.waiting {
-		if _, open := s.conns[w.own]; open {
+		if s.conns.has(w.own) {
 			selves[w.own] = struct{}{}
 		}
 	}
 	still := s.waiting[:0]
 	for _, w := range s.waiting {
 		_, waitsForItself := selves[w.own]
-		if len(s.conns) == 0 || waitsForItself && len(s.conns) == len(selves) {
+		if s.conns.n == 0 || waitsForItself && s.conns.n == len(selves) {
 			close(w.over)
 		} else {
 			still = append(still, w)
@@ -212,7 +216,7 @@ func (s *Server) settle() {
 	}
 	clear(s.waiting[len(still):])
 	s.waiting = still
-	if len(s.conns) == 0 {
+	if s.conns.n == 0 {
 		select {
 		case <-s.done:
 		default:
@@ -242,7 +246,7 @@ func (s *Server) register(l net.Listener) (*listener, error) {
 		s.state = stateServing
 		close(s.serving)
 	}
-	ln := &listener{Listener: l, srv: s, base: base}
+	ln := &listener{Listener: l, queue: s.quicken(l), srv: s, base: base}
 	s.listeners[ln] = struct{}{}
 	return ln, nil
 }
@@ -260,26 +264,26 @@ func (s *Server) unregister(ln *listener, err error) {
 }
 
 // track adds a connection and gives it the time for its header, unless the
-// server breaks connections already.
-func (s *Server) track(c *conn) bool {
+// server breaks connections already. It returns a worker for it if one is idle.
+func (s *Server) track(c *conn) (idle *worker, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state == stateClosed {
-		return false
+		return nil, false
 	}
-	s.conns[c] = struct{}{}
+	s.conns.add(c)
 	c.startHeader(timeoutOr(s.ReadHeaderTimeout, defaultReadHeaderTimeout))
 	if s.state == stateDraining && s.DrainHeaderTimeout >= 0 {
 		c.hurryHeader(timeoutOr(s.DrainHeaderTimeout, defaultDrainHeaderTimeout))
 	}
-	return true
+	return s.takeIdle(), true
 }
 
 // forget removes a connection that has ended or was given away.
 func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.conns, c)
+	s.conns.remove(c)
 	s.room.Broadcast() // one signalled listener alone may have no client for the room
 	s.settle()
 }

@@ -13,9 +13,10 @@ import (
 // listener is a net.Listener that a Server serves. Its goroutine accepts; other
 // goroutines only wake it or, to force the end, close it.
 type listener struct {
-	net.Listener
-	srv  *Server
-	base context.Context
+	net.Listener              // as it was given
+	queue        net.Listener // what accepts from it: the same, or a quicker way
+	srv          *Server
+	base         context.Context
 
 	closing  sync.Once
 	closeErr error
@@ -28,6 +29,22 @@ type aside interface{ MoveAside() error }
 // inherited is what a listener may implement whose queue outlives it, because
 // another process holds it open too.
 type inherited interface{ Inherited() bool }
+
+// quickConn is a connection of a listener that was quickened.
+type quickConn interface {
+	net.Conn
+	sendNow(p []byte) int        // sends without waiting, and returns how much
+	giveAway() (net.Conn, error) // makes one of package net's of it, for a hijacker
+}
+
+// quicken finds a quicker way to accept from l, where there is one. Who asks for
+// connections by a hook gets those of package net, to do with as usual.
+func (s *Server) quicken(l net.Listener) net.Listener {
+	if s.ConnContext != nil || s.ConnState != nil || s.portable {
+		return l
+	}
+	return quick(l)
+}
 
 // serve accepts until the server stops or accepting fails for good.
 func (ln *listener) serve() error {
@@ -47,7 +64,7 @@ func (ln *listener) serve() error {
 func (ln *listener) acceptAll() error {
 	var pause time.Duration
 	for ln.srv.hasRoom(stateServing) {
-		rwc, err := ln.Accept()
+		rwc, err := ln.queue.Accept()
 		switch {
 		case err == nil:
 			pause = 0
@@ -95,16 +112,16 @@ func (ln *listener) empty() {
 			ln.srv.logger().Warn("scgi: a listener could not be moved aside", "error", err)
 		}
 	}
-	l, ok := ln.Listener.(deadliner)
+	l, ok := ln.queue.(deadliner)
 	if !ok {
 		return // it was closed to wake it
 	}
-	for ln.srv.hasRoom(stateDraining) && queued(ln.Listener) {
+	for ln.srv.hasRoom(stateDraining) && queued(ln.queue) {
 		// What is queued is there at once, unless another process has been faster.
 		if l.SetDeadline(time.Now().Add(maxAcceptPause)) != nil {
 			return
 		}
-		rwc, err := ln.Accept()
+		rwc, err := ln.queue.Accept()
 		if err != nil && !passing(err) {
 			return
 		}
@@ -120,26 +137,28 @@ type deadliner interface{ SetDeadline(time.Time) error }
 // wake ends a wait in Accept, and every later one. It reports false for a
 // listener that can only be closed.
 func (ln *listener) wake() bool {
-	l, ok := ln.Listener.(deadliner)
+	l, ok := ln.queue.(deadliner)
 	return ok && l.SetDeadline(aLongTimeAgo) == nil
 }
 
 // close closes the listener once, and gives every caller the outcome.
 func (ln *listener) close() error {
-	ln.closing.Do(func() { ln.closeErr = ln.Listener.Close() })
+	ln.closing.Do(func() { ln.closeErr = ln.queue.Close() })
 	return ln.closeErr
 }
 
 // start begins to serve a connection.
 func (ln *listener) start(rwc net.Conn) {
 	c := &conn{srv: ln.srv, rwc: rwc}
-	if !ln.srv.track(c) {
+	c.ctx.c, c.ctx.Context = c, ln.base
+	idle, ok := ln.srv.track(c)
+	if !ok {
 		_ = rwc.Close() // the server breaks all connections
 		return
 	}
 	ln.srv.stats.accepted.Add(1)
 	c.setState(http.StateNew)
-	go c.serve(ln.base)
+	ln.srv.dispatch(c, idle)
 }
 
 // hasRoom waits until another connection may be accepted, and reports whether
@@ -147,7 +166,7 @@ func (ln *listener) start(rwc net.Conn) {
 func (s *Server) hasRoom(state serverState) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	full := func() bool { return s.MaxConns > 0 && len(s.conns) >= s.MaxConns && s.state <= state }
+	full := func() bool { return s.MaxConns > 0 && s.conns.n >= s.MaxConns && s.state <= state }
 	if full() {
 		s.stats.pauses.Add(1)
 	}

@@ -30,8 +30,8 @@ func (w *CGIWriter) redirect() error {
 		return w.fail(&ProtocolError{Reason: inCGIOutput + "more than " + strconv.Itoa(maxLocalRedirects) +
 			" local redirects in a row, the last to " + quote(location)})
 	}
-	u, err := parseRequestURI(location)
-	if err != nil {
+	u := new(url.URL)
+	if err := parseRequestURI(u, location); err != nil {
 		return w.fail(&ProtocolError{Reason: inCGIOutput + "Location is no path: " + quote(location)})
 	}
 	method := http.MethodGet

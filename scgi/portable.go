@@ -12,5 +12,8 @@ func watchPeer(net.Conn, bool, func()) *watcher { return nil }
 
 func (*watcher) stop() {}
 
+// quick cannot be had here.
+func quick(l net.Listener) net.Listener { return l }
+
 // queued cannot be told here: what is queued when the server stops is refused.
 func queued(net.Listener) bool { return false }

@@ -1,13 +1,10 @@
 package scgi
 
-import (
-	"hash/maphash"
-	"strings"
-)
+import "strings"
 
 // nameSet finds repeated names in a header block. Blocks of ordinary size are
-// looked at in a small table on the stack; past that a map takes over. Both
-// hash with a seed of this process, so that no peer can choose its collisions.
+// looked at in a small table on the stack, where even a peer that chooses names to
+// collide costs no more than smallNames looks a name. Past that a map takes over.
 type nameSet struct {
 	table [2 * smallNames]nameSlot
 	n     int
@@ -20,8 +17,6 @@ const smallNames = 64
 // nameSlot is the place of a name in the block; the zero slot is free.
 type nameSlot struct{ pos, length uint32 }
 
-var nameSeed = maphash.MakeSeed()
-
 // add adds the name of that length at pos and reports whether it was there.
 func (s *nameSet) add(block string, pos, length int) bool {
 	name := block[pos : pos+length]
@@ -33,8 +28,8 @@ func (s *nameSet) add(block string, pos, length int) bool {
 		s.many[name] = struct{}{}
 		return there
 	}
-	for i := maphash.String(nameSeed, name); ; i++ {
-		slot := &s.table[i%uint64(len(s.table))]
+	for i := hashName(name); ; i++ {
+		slot := &s.table[i%uint(len(s.table))]
 		if slot.length == 0 {
 			*slot = nameSlot{uint32(pos), uint32(length)}
 			s.n++
@@ -44,6 +39,15 @@ func (s *nameSet) add(block string, pos, length int) bool {
 			return true
 		}
 	}
+}
+
+// hashName tells usual names apart: they differ in length or at their end.
+func hashName(name string) uint {
+	h := uint(len(name))
+	for i := max(0, len(name)-8); i < len(name); i++ {
+		h = h*31 + uint(name[i])
+	}
+	return h ^ h>>7
 }
 
 // spill moves every name from the table to the map.

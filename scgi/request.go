@@ -33,10 +33,10 @@ type metaVars struct {
 // headerVar is a request header as it came.
 type headerVar struct{ name, value string }
 
-// newRequest makes the request that a handler sees of a header's variables. It
-// lacks its body. An error is a *ProtocolError: the variables
+// newRequest makes the request that a handler sees of a header's variables, with
+// its URL in u. It lacks its body. An error is a *ProtocolError: the variables
 // are well formed, but no request can be made of them that a front end meant.
-func newRequest(ctx context.Context, vars Vars) (*http.Request, error) {
+func newRequest(ctx context.Context, vars Vars, u *url.URL) (*http.Request, error) {
 	meta := metaVars{headers: make([]headerVar, 0, 32)} // on the stack
 	if err := meta.collect(vars); err != nil {
 		return nil, err
@@ -44,8 +44,7 @@ func newRequest(ctx context.Context, vars Vars) (*http.Request, error) {
 	if !validToken(meta.method) {
 		return nil, &ProtocolError{Reason: "REQUEST_METHOD is no method: " + quote(meta.method)}
 	}
-	u, err := meta.url()
-	if err != nil {
+	if err := meta.setURL(u); err != nil {
 		return nil, err
 	}
 	r := (&http.Request{
@@ -132,37 +131,40 @@ func (m *metaVars) sameLength(value string) error {
 	return nil
 }
 
-// url makes the request's URL in origin form, without scheme and host.
+// setURL makes the request's URL in origin form, without scheme and host.
 // REQUEST_URI is the one variable that every front end sends as the client
 // sent it; SCRIPT_NAME and PATH_INFO are decoded, and often missing.
-func (m *metaVars) url() (*url.URL, error) {
+func (m *metaVars) setURL(u *url.URL) error {
 	if m.uri != "" {
-		return parseRequestURI(m.uri)
+		return parseRequestURI(u, m.uri)
 	}
 	path := m.scriptName + m.pathInfo
 	switch {
 	case path == "":
-		return nil, &ProtocolError{Reason: "no REQUEST_URI, SCRIPT_NAME or PATH_INFO says what is asked for"}
+		return &ProtocolError{Reason: "no REQUEST_URI, SCRIPT_NAME or PATH_INFO says what is asked for"}
 	case path[0] != '/':
-		return nil, &ProtocolError{Reason: "SCRIPT_NAME and PATH_INFO are no path: " + quote(path)}
+		return &ProtocolError{Reason: "SCRIPT_NAME and PATH_INFO are no path: " + quote(path)}
 	case !plainQuery(m.query):
-		return nil, &ProtocolError{Reason: "QUERY_STRING is no query: " + quote(m.query)}
+		return &ProtocolError{Reason: "QUERY_STRING is no query: " + quote(m.query)}
 	}
-	return &url.URL{Path: path, RawQuery: m.query}, nil
+	*u = url.URL{Path: path, RawQuery: m.query}
+	return nil
 }
 
 // parseRequestURI parses a request target. Host and scheme of the absolute
 // form are dropped: which host is meant is the front end's word, in HTTP_HOST.
-func parseRequestURI(uri string) (*url.URL, error) {
+func parseRequestURI(u *url.URL, uri string) error {
 	if plainPath(uri) {
 		path, query, hasQuery := strings.Cut(uri, "?")
-		return &url.URL{Path: path, RawQuery: query, ForceQuery: hasQuery && query == ""}, nil
+		*u = url.URL{Path: path, RawQuery: query, ForceQuery: hasQuery && query == ""}
+		return nil
 	}
-	u, err := url.ParseRequestURI(uri)
+	parsed, err := url.ParseRequestURI(uri)
 	if err != nil {
-		return nil, &ProtocolError{Reason: "REQUEST_URI is no request target: " + quote(uri)}
+		return &ProtocolError{Reason: "REQUEST_URI is no request target: " + quote(uri)}
 	}
-	return &url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery, ForceQuery: u.ForceQuery}, nil
+	*u = url.URL{Path: parsed.Path, RawPath: parsed.RawPath, RawQuery: parsed.RawQuery, ForceQuery: parsed.ForceQuery}
+	return nil
 }
 
 // plainPath reports whether a request target is a path that needs no decoding,

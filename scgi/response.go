@@ -17,8 +17,8 @@ import (
 // hop-by-hop.
 type response struct {
 	c      *conn
-	head   bool // the request is a HEAD: its body is counted, never sent
-	header http.Header
+	head   bool        // the request is a HEAD: its body is counted, never sent
+	header http.Header // nil until the handler asks for it
 
 	status   int   // 0 until WriteHeader
 	sent     bool  // the header block is on its way, the status is final
@@ -58,11 +58,16 @@ var (
 )
 
 func (w *response) start(c *conn, r *http.Request) {
-	w.c, w.head, w.header = c, r.Method == http.MethodHead, make(http.Header)
+	w.c, w.head = c, r.Method == http.MethodHead
 }
 
 // Header implements http.ResponseWriter.
-func (w *response) Header() http.Header { return w.header }
+func (w *response) Header() http.Header {
+	if w.header == nil {
+		w.header = make(http.Header)
+	}
+	return w.header
+}
 
 // WriteHeader implements http.ResponseWriter. Informational answers (1xx) are
 // dropped, since front ends take them for the final one; 101 goes before Hijack.
@@ -187,7 +192,7 @@ func (w *response) replace(status int) bool {
 		return false
 	}
 	w.release()
-	w.status, w.written, w.header = 0, 0, make(http.Header)
+	w.status, w.written, w.header = 0, 0, nil
 	http.Error(w, http.StatusText(status), status)
 	return true
 }
@@ -247,9 +252,16 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		}
 		w.release()
 	}
+	conn := w.c.rwc
+	if quick, ok := conn.(quickConn); ok {
+		var err error
+		if conn, err = quick.giveAway(); err != nil {
+			return nil, nil, err // likewise
+		}
+	}
 	w.c.giveAway()
-	_ = w.c.rwc.SetDeadline(time.Time{}) // an error shows at the next read
-	return w.c.rwc, bufio.NewReadWriter(w.c.br, bufio.NewWriter(w.c.rwc)), nil
+	_ = conn.SetDeadline(time.Time{}) // an error shows at the next read
+	return conn, bufio.NewReadWriter(w.c.br, bufio.NewWriter(conn)), nil
 }
 
 // SetReadDeadline bounds the reading of the whole body. See

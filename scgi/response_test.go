@@ -687,8 +687,10 @@ func TestResponsePanic(t *testing.T) {
 }
 
 // On TCP an answer that is not whole ends visibly, though it may have no length.
-func TestResponseBrokenOffOnTCP(t *testing.T) {
-	s := startOn(t, "tcp", &scgi.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func TestResponseBrokenOffOnTCP(t *testing.T) { onBothWays(t, "tcp", testResponseBrokenOffOnTCP) }
+
+func testResponseBrokenOffOnTCP(t *testing.T, network string) {
+	s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/panic":
 			_, _ = io.WriteString(w, "half")

@@ -17,7 +17,7 @@ var ErrServerClosed = http.ErrServerClosed
 
 // Serve accepts connections on l and answers each through h, with the defaults
 // of a [Server], until accepting fails. It is fcgi.Serve for SCGI; a program
-// that wants to stop in peace uses a Server of its own.
+// that wants to stop it uses a Server of its own.
 func Serve(l net.Listener, h http.Handler) error {
 	return (&Server{Handler: h}).Serve(l)
 }
@@ -69,7 +69,8 @@ type Server struct {
 	// listener descend; nil means context.Background().
 	BaseContext func(net.Listener) context.Context
 
-	// ConnContext may derive a connection's context from it.
+	// ConnContext may derive a connection's context from it. This hook and the
+	// next get connections of package net, which cost more than those without.
 	ConnContext func(context.Context, net.Conn) context.Context
 
 	// ConnState is called when a connection is accepted (StateNew), when its
@@ -85,11 +86,15 @@ type Server struct {
 	done      chan struct{} // closed when nothing runs any more
 	cause     error         // what Err says once done is closed
 	listeners map[*listener]struct{}
-	conns     map[*conn]struct{}
+	conns     connList
 	room      sync.Cond // signalled when a connection ends or the state changes
 	waiting   []*waiter // Shutdowns
 
+	idle        *worker // the one that was busy last; others follow
+	idleWorkers int
+
 	stats        counters
+	portable     bool // keep to what package net does; set by tests
 	bigHeaderLog sync.Once
 }
 
@@ -127,7 +132,7 @@ type Stats struct {
 // Stats returns the server's counts.
 func (s *Server) Stats() Stats {
 	s.mu.Lock()
-	open := len(s.conns)
+	open := s.conns.n
 	s.mu.Unlock()
 	return Stats{
 		Open:      open,

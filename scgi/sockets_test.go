@@ -44,6 +44,7 @@ func await[T any](t testing.TB, what string, c <-chan T) (v T) {
 // listen listens on that network. The name of a unix socket is short.
 func listen(t testing.TB, network string) net.Listener {
 	t.Helper()
+	network, _ = strings.CutSuffix(network, portably)
 	addr := "127.0.0.1:0"
 	if network == "unix" {
 		folder, err := os.MkdirTemp("", "scgi")
@@ -63,13 +64,14 @@ func TestHabitatStartShutdownRace(t *testing.T) {
 	defer cancel()
 	var before, after int
 	for i := range 1000 {
-		l := listen(t, networks[i%2])
+		l := listen(t, serverNetworks[i%4])
 		s := quiet(ok)
+		onNetwork(serverNetworks[i%4], s)
 		begin := make(chan struct{})
 		started, shut := make(chan error, 1), make(chan error, 1)
 		go func() {
 			<-begin
-			if i%4 < 2 {
+			if i%8 < 4 {
 				started <- s.Start(l)
 			} else {
 				started <- s.Serve(l)
@@ -97,11 +99,23 @@ func TestHabitatStartShutdownRace(t *testing.T) {
 	t.Logf("Shutdown was first %d times, Start %d times", before, after)
 }
 
-// wakened tells when a Shutdown has begun to end it.
-type wakened struct {
-	socket
-	begun chan struct{}
-	once  *sync.Once
+// Whoever has never heard of Shutdown closes the listener.
+func TestClosingTheListenerEndsServe(t *testing.T) {
+	for _, network := range serverNetworks {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			l := listen(t, network)
+			s := quiet(ok)
+			onNetwork(network, s)
+			served := make(chan error, 1)
+			go func() { served <- s.Serve(l) }()
+			await(t, "Serving", s.Serving())
+			require.NoError(t, l.Close())
+			require.ErrorIs(t, await(t, "the end of Serve", served), net.ErrClosed)
+			await(t, "Done", s.Done())
+			require.ErrorIs(t, s.Err(), net.ErrClosed)
+		})
+	}
 }
 
 // socket is what net's listeners have in common.
@@ -111,34 +125,27 @@ type socket interface {
 	SetDeadline(time.Time) error
 }
 
-func (l wakened) SetDeadline(at time.Time) error {
-	if !at.IsZero() && time.Until(at) < 0 {
-		defer l.once.Do(func() { close(l.begun) })
-	}
-	return l.socket.SetDeadline(at)
-}
-
 // queueing is a server whose only place is taken, so that clients queue.
 type queueing struct {
 	*scgi.Server
-	begun   chan struct{} // closed when Shutdown has begun
 	release chan struct{} // close it to give the place free
 	first   net.Conn
 }
 
-func startQueueing(t *testing.T, l socket, wrap func(wakened) net.Listener) *queueing {
+func startQueueing(t *testing.T, network string, l net.Listener) *queueing {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("elsewhere the queue cannot be looked at")
 	}
-	q := &queueing{begun: make(chan struct{}), release: make(chan struct{})}
+	q := &queueing{release: make(chan struct{})}
 	inHandler := make(chan struct{}, 100)
 	q.Server = quiet(func(http.ResponseWriter, *http.Request) {
 		inHandler <- struct{}{}
 		<-q.release
 	})
 	q.MaxConns = 1
-	require.NoError(t, q.Start(wrap(wakened{l, q.begun, new(sync.Once)})))
+	onNetwork(network, q.Server)
+	require.NoError(t, q.Start(l))
 	var err error
 	q.first, err = net.Dial(l.Addr().Network(), l.Addr().String())
 	require.NoError(t, err)
@@ -150,13 +157,13 @@ func startQueueing(t *testing.T, l socket, wrap func(wakened) net.Listener) *que
 
 // Whoever waits in the kernel's queue when Shutdown begins is served.
 func TestShutdownServesQueue(t *testing.T) {
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		t.Run(network, func(t *testing.T) {
 			l := listen(t, network)
-			q := startQueueing(t, l.(socket), func(w wakened) net.Listener { return w })
+			q := startQueueing(t, network, l)
 			var queued []net.Conn
 			for range 20 {
-				c, err := net.Dial(network, l.Addr().String())
+				c, err := net.Dial(l.Addr().Network(), l.Addr().String())
 				require.NoError(t, err)
 				_, err = c.Write(scgitest.Get("/"))
 				require.NoError(t, err)
@@ -164,7 +171,7 @@ func TestShutdownServesQueue(t *testing.T) {
 			}
 			shut := make(chan error, 1)
 			go func() { shut <- q.Shutdown(context.Background()) }()
-			await(t, "the beginning of Shutdown", q.begun)
+			await(t, "the beginning of Shutdown", scgi.Draining(q.Server))
 			close(q.release)
 			for _, c := range append(queued, q.first) {
 				answer, err := io.ReadAll(c)
@@ -174,7 +181,7 @@ func TestShutdownServesQueue(t *testing.T) {
 			}
 			assert.NoError(t, await(t, "the end of Shutdown", shut))
 			assert.Equal(t, uint64(21), q.Stats().Requests)
-			_, err := net.Dial(network, l.Addr().String())
+			_, err := net.Dial(l.Addr().Network(), l.Addr().String())
 			assert.Error(t, err)
 		})
 	}
@@ -182,53 +189,65 @@ func TestShutdownServesQueue(t *testing.T) {
 
 // movable is a listener that can be moved aside.
 type movable struct {
-	wakened
+	socket
 	moved chan struct{}
 }
 
 func (l movable) MoveAside() error { close(l.moved); return os.Remove(l.Addr().String()) }
 
+// Direct lets a server use the descriptor, as listen.Listener does.
+func (l movable) Direct(net.Listener) net.Listener { return l.socket }
+
 // A listener of ours is moved aside first: nobody new finds it.
 func TestShutdownMovesAside(t *testing.T) {
-	l := listen(t, "unix").(*net.UnixListener)
-	moved := make(chan struct{})
-	q := startQueueing(t, l, func(w wakened) net.Listener { return movable{w, moved} })
-	queued, err := net.Dial("unix", l.Addr().String())
-	require.NoError(t, err)
-	_, err = queued.Write(scgitest.Get("/"))
-	require.NoError(t, err)
-	shut := make(chan error, 1)
-	go func() { shut <- q.Shutdown(context.Background()) }()
-	await(t, "MoveAside", moved)
-	close(q.release)
-	answer, err := io.ReadAll(queued)
-	assert.NoError(t, err)
-	assert.True(t, strings.HasPrefix(string(answer), ok200))
-	assert.NoError(t, await(t, "the end of Shutdown", shut))
-	require.NoError(t, q.first.Close())
-	require.NoError(t, queued.Close())
+	for _, network := range []string{"unix", "unix" + portably} {
+		t.Run(network, func(t *testing.T) {
+			l := movable{listen(t, network).(socket), make(chan struct{})}
+			q := startQueueing(t, network, l)
+			queued, err := net.Dial("unix", l.Addr().String())
+			require.NoError(t, err)
+			_, err = queued.Write(scgitest.Get("/"))
+			require.NoError(t, err)
+			shut := make(chan error, 1)
+			go func() { shut <- q.Shutdown(context.Background()) }()
+			await(t, "MoveAside", l.moved)
+			close(q.release)
+			answer, err := io.ReadAll(queued)
+			assert.NoError(t, err)
+			assert.True(t, strings.HasPrefix(string(answer), ok200))
+			assert.NoError(t, await(t, "the end of Shutdown", shut))
+			require.NoError(t, q.first.Close())
+			require.NoError(t, queued.Close())
+		})
+	}
 }
 
 // heirloom is a listener that was inherited.
-type heirloom struct{ wakened }
+type heirloom struct{ socket }
 
 func (heirloom) Inherited() bool { return true }
 
+func (l heirloom) Direct(net.Listener) net.Listener { return l.socket }
+
 // The queue of an inherited listener is left to whoever inherits it next.
 func TestShutdownLeavesInheritedQueue(t *testing.T) {
-	l := listen(t, "unix").(*net.UnixListener)
+	onBothWays(t, "unix", testInherited)
+}
+
+func testInherited(t *testing.T, network string) {
+	l := listen(t, network).(*net.UnixListener)
 	l.SetUnlinkOnClose(false)
 	file, err := l.File() // the other process's
 	require.NoError(t, err)
 	defer file.Close()
-	q := startQueueing(t, l, func(w wakened) net.Listener { return heirloom{w} })
+	q := startQueueing(t, network, heirloom{l})
 	queued, err := net.Dial("unix", l.Addr().String())
 	require.NoError(t, err)
 	_, err = queued.Write(scgitest.Get("/"))
 	require.NoError(t, err)
 	shut := make(chan error, 1)
 	go func() { shut <- q.Shutdown(context.Background()) }()
-	await(t, "the beginning of Shutdown", q.begun)
+	await(t, "the beginning of Shutdown", scgi.Draining(q.Server))
 	close(q.release)
 	require.NoError(t, await(t, "the end of Shutdown", shut))
 	assert.Equal(t, uint64(1), q.Stats().Requests)
@@ -236,6 +255,7 @@ func TestShutdownLeavesInheritedQueue(t *testing.T) {
 	heir, err := net.FileListener(file)
 	require.NoError(t, err)
 	next := quiet(ok)
+	onNetwork(network, next)
 	require.NoError(t, next.Start(heir))
 	answer, err := io.ReadAll(queued)
 	assert.NoError(t, err)
@@ -279,7 +299,7 @@ func underLoad(t *testing.T, network string, stop func(*scgi.Server)) {
 }
 
 func TestCloseUnderLoad(t *testing.T) {
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		t.Run(network, func(t *testing.T) {
 			underLoad(t, network, func(s *scgi.Server) { assert.NoError(t, s.Close()) })
 		})
@@ -287,7 +307,7 @@ func TestCloseUnderLoad(t *testing.T) {
 }
 
 func TestShutdownUnderLoad(t *testing.T) {
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		t.Run(network, func(t *testing.T) {
 			underLoad(t, network, func(s *scgi.Server) {
 				ctx, cancel := context.WithTimeout(t.Context(), tooLong)
@@ -347,7 +367,7 @@ func TestDescriptors(t *testing.T) {
 		require.NoError(t, resp.Body.Close())
 		s.Close()
 	}
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		run(network) // what is opened once for good is open now
 		before := openFiles(t)
 		for range 10 {
@@ -359,8 +379,13 @@ func TestDescriptors(t *testing.T) {
 
 // Once Shutdown has returned, the address is free.
 func TestServersOnOnePort(t *testing.T) {
-	l := listen(t, "tcp")
+	onBothWays(t, "tcp", testServersOnOnePort)
+}
+
+func testServersOnOnePort(t *testing.T, network string) {
+	l := listen(t, network)
 	first := quiet(ok)
+	onNetwork(network, first)
 	require.NoError(t, first.Start(l))
 	require.NoError(t, first.Shutdown(t.Context()))
 	again, err := net.Listen("tcp", l.Addr().String())

@@ -29,13 +29,36 @@ import (
 // networks are what a front end may connect by.
 var networks = []string{"unix", "tcp"}
 
+// serverNetworks are these, each with both ways of accepting: Linux's own, and that
+// of package net alone.
+var serverNetworks = []string{"unix", "tcp", "unix" + portably, "tcp" + portably}
+
+const portably = ", portable"
+
+// onNetwork lets srv accept in the way that a name of serverNetworks asks for, and
+// returns the network as package net calls it.
+func onNetwork(name string, srv *scgi.Server) string {
+	network, portable := strings.CutSuffix(name, portably)
+	if portable {
+		scgi.Portable(srv)
+	}
+	return network
+}
+
+// onBothWays runs a test with both ways of accepting.
+func onBothWays(t *testing.T, network string, test func(*testing.T, string)) {
+	for _, name := range []string{network, network + portably} {
+		t.Run(name, func(t *testing.T) { test(t, name) })
+	}
+}
+
 // startOn starts a server on that network.
 func startOn(t testing.TB, network string, srv *scgi.Server) *scgitest.Server {
 	t.Helper()
 	if srv.Logger == nil {
 		srv.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &scgitest.Server{Config: srv, Network: network}
+	s := &scgitest.Server{Config: srv, Network: onNetwork(network, srv)}
 	s.Start()
 	t.Cleanup(s.Close)
 	return s
@@ -246,7 +269,7 @@ func describe(w http.ResponseWriter, r *http.Request) {
 
 func TestWire(t *testing.T) {
 	require.GreaterOrEqual(t, len(wire), 60)
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(describe)})
 		for _, row := range wire {
 			t.Run(network+", "+row.name, func(t *testing.T) {
@@ -273,10 +296,12 @@ func TestWire(t *testing.T) {
 }
 
 // Every bad request through a server: 400, 431, or no answer at all.
-func TestCorpusBadServed(t *testing.T) {
+func TestCorpusBadServed(t *testing.T) { onBothWays(t, "unix", testCorpusBadServed) }
+
+func testCorpusBadServed(t *testing.T, network string) {
 	files := corpus(t, "bad")
 	wanted := answersInREADME(t)
-	s := startOn(t, "unix", &scgi.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, err := io.ReadAll(r.Body)
 		assert.ErrorIs(t, err, io.ErrUnexpectedEOF, "no other reaches an application")
 		panic(http.ErrAbortHandler)
@@ -310,8 +335,10 @@ func answersInREADME(t *testing.T) map[string]string {
 }
 
 // Every good one, too, and the body is whole.
-func TestCorpusGoodServed(t *testing.T) {
-	s := startOn(t, "unix", &scgi.Server{Handler: http.HandlerFunc(describe)})
+func TestCorpusGoodServed(t *testing.T) { onBothWays(t, "unix", testCorpusGoodServed) }
+
+func testCorpusGoodServed(t *testing.T, network string) {
+	s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(describe)})
 	for name, raw := range corpus(t, "good") {
 		for _, chunks := range [][][]byte{{raw}, scgitest.Split(raw, max(1, len(raw)/1000))} {
 			answer, err := converse(t, s, chunks, false)
@@ -324,7 +351,9 @@ func TestCorpusGoodServed(t *testing.T) {
 }
 
 // The commonest mistakes in a front end's configuration are named in the log.
-func TestWireLog(t *testing.T) {
+func TestWireLog(t *testing.T) { onBothWays(t, "unix", testWireLog) }
+
+func testWireLog(t *testing.T, network string) {
 	for raw, parts := range map[string][]string{
 		"GET / HTTP/1.1\r\n\r\n": {"WARN", "malformed", "HTTP", "proxy_pass"},
 		"\x01\x01\x00":           {"WARN", "malformed", "FastCGI", "fastcgi_pass"},
@@ -335,7 +364,7 @@ func TestWireLog(t *testing.T) {
 		"": {"DEBUG", "without a request"},
 	} {
 		log := newRecorder()
-		s := startOn(t, "unix", &scgi.Server{Logger: log.logger(), Handler: http.HandlerFunc(describe)})
+		s := startOn(t, network, &scgi.Server{Logger: log.logger(), Handler: http.HandlerFunc(describe)})
 		_, err := converse(t, s, [][]byte{[]byte(raw)}, true)
 		require.NoError(t, err)
 		s.Close()
@@ -350,7 +379,7 @@ func TestEarlyAnswer(t *testing.T) {
 	const size = 30 << 20
 	want := "Status: 413 Request Entity Too Large\r\nContent-Type: text/plain; charset=utf-8\r\n" +
 		"X-Content-Type-Options: nosniff\r\nContent-Length: 10\r\n\r\ntoo large\n"
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		for _, row := range []struct {
 			name    string
 			handler http.HandlerFunc
@@ -392,7 +421,7 @@ func TestEarlyAnswer(t *testing.T) {
 
 // A refusal reaches a peer that goes on sending, too.
 func TestEarlyRefusal(t *testing.T) {
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(describe)})
 		answer, err := converse(t, s, scgitest.Split([]byte(sizedRequest(5<<20)), 64<<10), false)
 		require.NoError(t, err)
@@ -406,7 +435,7 @@ func TestEarlyRefusal(t *testing.T) {
 // A large body both ways, at the same time.
 func TestLargeBothWays(t *testing.T) {
 	const size = 8 << 20
-	for _, network := range networks {
+	for _, network := range serverNetworks {
 		s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			n, err := io.Copy(w, r.Body)
 			assert.NoError(t, err)

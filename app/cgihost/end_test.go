@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -120,6 +121,15 @@ func TestTheGroupIsEnded(t *testing.T) {
 	}
 }
 
+func TestNothingStartsAfterClose(t *testing.T) {
+	mark := filepath.Join(t.TempDir(), "started")
+	s := alone(t, `touch '`+mark+`'; echo Status: 200; echo`, nil)
+	s.host.Close()
+	resp, _ := s.ask(t, "GET", "/mount/cgi", "")
+	assert.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+	assert.NoFileExists(t, mark)
+}
+
 // What has left the group is not ours to end, and does not hold the answer up.
 func TestWhoLeavesTheGroup(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "daemon")
@@ -135,6 +145,24 @@ func TestWhoLeavesTheGroup(t *testing.T) {
 	daemon, err := os.FindProcess(pid)
 	require.NoError(t, err)
 	require.NoError(t, daemon.Kill())
+}
+
+// A program that goes over to another group, here the server's own, is ended
+// like any other: its time is over, and neither a place nor a stop waits for it.
+func TestAProgramThatChangesItsGroup(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "deserter")
+	writeProgram(t, file, "#!/usr/bin/perl\n"+
+		`setpgrp(0, getpgrp(getppid())) or die; $| = 1; print "Content-Type: a/b\n\n$$ ", getpgrp(); sleep 60`)
+	s := serve(t, func(h *cgihost.Host) {
+		h.Programs, h.Timeout = []cgihost.Mount{{Prefix: "/cgi", File: file}}, 3*time.Second
+	})
+	_, body := s.ask(t, "GET", "/mount/cgi", "")
+	var pid, group int
+	_, err := fmt.Sscan(body, &pid, &group)
+	require.NoError(t, err)
+	require.Equal(t, syscall.Getpgrp(), group)
+	assertDead(t, []int{pid})
+	assert.Contains(t, s.log.String(), "signal: killed", "it did not end by itself")
 }
 
 // What is left behind may still print, as a filter at the end of a pipe does.
@@ -211,6 +239,26 @@ func TestWorkAfterAWholeAnswer(t *testing.T) {
 	require.Eventually(t, func() bool { _, err := os.Stat(mark); return err == nil }, patience, time.Millisecond)
 	s.Close()
 	assert.NotContains(t, s.log.String(), "warn")
+}
+
+// What is printed past the Content-Length, mostly a newline, is dropped and logged.
+// It neither holds the answer back nor ends the program.
+func TestWorkAfterAnAnswerThatIsTooLong(t *testing.T) {
+	dir := t.TempDir()
+	s := alone(t, `printf 'Content-Type: a/b\nContent-Length: 5\n\nhello\n'; cd '`+dir+`'; while ! [ -e go ]; do sleep 0.02; done; echo more; touch done`, nil)
+	conn, br := s.open(t, scgitest.Get("/mount/cgi"))
+	resp, err := scgi.ReadResponse(br, nil)
+	require.NoError(t, err)
+	body := make([]byte, 5)
+	_, err = io.ReadFull(resp.Body, body)
+	require.NoError(t, err)
+	assert.Equal(t, "hello", string(body))
+	require.NoError(t, conn.Close())
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go"), nil, 0o644))
+	require.Eventually(t, func() bool { _, err := os.Stat(filepath.Join(dir, "done")); return err == nil }, patience, time.Millisecond)
+	s.Close()
+	assert.Equal(t, 1, strings.Count(s.log.String(), "\n"), s.log)
+	assert.Contains(t, s.log.String(), "longer than its Content-Length of 5")
 }
 
 // A panic above the program, in a Response say, does not leave it behind.

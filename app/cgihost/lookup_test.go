@@ -33,17 +33,17 @@ func TestEnvironment(t *testing.T) {
 	answer, err := s.Send(scgitest.Request("body", "CONTENT_LENGTH", "4", "SCGI", "1", "REQUEST_METHOD", "POST",
 		"REQUEST_URI", "/mount/cgi/env/a%20b/c?x+y", "QUERY_STRING", "x+y", "CONTENT_TYPE", "text/plain", "SCRIPT_NAME", "/mount",
 		"PATH_INFO", "/cgi/env/a b/c", "PATH_TRANSLATED", "/srv/cgi/env/a b/c", "SCRIPT_FILENAME", "/srv/mount",
-		"DOCUMENT_ROOT", "/srv", "DOCUMENT_URI", "/mount/cgi/env/a b/c", "SERVER_PROTOCOL", "HTTP/1.1", "SERVER_NAME", "example.org",
+		"DOCUMENT_ROOT", "/srv/", "DOCUMENT_URI", "/mount/cgi/env/a b/c", "SERVER_PROTOCOL", "HTTP/1.1", "SERVER_NAME", "example.org",
 		"SERVER_PORT", "443", "REMOTE_ADDR", "192.0.2.7", "REMOTE_PORT", "999", "REMOTE_USER", "alice", "AUTH_TYPE", "Basic",
 		"REMOTE_IDENT", "", "HTTPS", "on", "SSL_CLIENT_S_DN", "CN=alice", "SERVER_SOFTWARE", "nginx/1.22", "GATEWAY_INTERFACE", "CGI/1.0",
 		"PATH", "/evil", "LD_PRELOAD", "/evil.so", "IFS", "x", "BASH_ENV", "/evil", "PERL5LIB", "/evil",
 		"HTTP_AUTHORIZATION", "Basic xyz", "HTTP_PROXY", "http://evil", "HTTP_PROXY_AUTHORIZATION", "Basic", "HTTP_CONTENT_LENGTH", "4",
-		"HTTP_CONTENT_TYPE", "text/plain", "HTTP_TRANSFER_ENCODING", "chunked", "HTTP_X=LD_PRELOAD", "x", "HTTP_x", "lower",
+		"HTTP_CONTENT_TYPE", "text/plain", "HTTP_TRANSFER_ENCODING", "chunked", "HTTP_X=LD_PRELOAD", "x", "SSL_X=LD_PRELOAD", "x", "HTTP_x", "lower",
 		"HTTP_EMPTY", "", "HTTP_HOST", "example.org", "HTTP_COOKIE", "a=b", "HTTP_X_A", "() { :; }; echo"))
 	require.NoError(t, err)
 	_, body, _ := strings.Cut(string(answer), "\r\n\r\n")
 	assert.Equal(t, strings.Join([]string{
-		"AUTH_TYPE=Basic", "CONTENT_LENGTH=4", "CONTENT_TYPE=text/plain", "DOCUMENT_ROOT=/srv", "GATEWAY_INTERFACE=CGI/1.1",
+		"AUTH_TYPE=Basic", "CONTENT_LENGTH=4", "CONTENT_TYPE=text/plain", "DOCUMENT_ROOT=/srv/", "GATEWAY_INTERFACE=CGI/1.1",
 		"HTTPS=on", "HTTP_COOKIE=a=b", "HTTP_EMPTY=", "HTTP_HOST=example.org", "HTTP_X_A=() { :; }; echo", "LC_ALL=C", "PATH=/usr/bin:/bin",
 		"PATH_INFO=/a b/c", "PATH_TRANSLATED=/srv/a b/c", "QUERY_STRING=x+y", "REMOTE_ADDR=192.0.2.7", "REMOTE_PORT=999",
 		"REMOTE_USER=alice", "REQUEST_METHOD=POST", "REQUEST_URI=/mount/cgi/env/a%20b/c?x+y", "SCRIPT_FILENAME=" + file,
@@ -65,6 +65,16 @@ func TestEnvironmentOfLittle(t *testing.T) {
 	}
 	_, body = s.ask(t, "GET", "/mount/cgi/environment.pl/", "")
 	assert.Contains(t, body, "PATH_INFO='/'\n")
+}
+
+// So are what we have nothing of ourselves, and the port of a TLS connection.
+func TestEnvironmentOfNothing(t *testing.T) {
+	t.Setenv("PATH", "")
+	s := alone(t, `printf 'Content-Type: text/plain\n\n%s %s' "$PATH" "$SERVER_PORT"`, nil)
+	answer, err := s.Send(scgitest.Request("", "CONTENT_LENGTH", "0", "SCGI", "1", "REQUEST_METHOD", "GET",
+		"REQUEST_URI", "/mount/cgi", "HTTPS", "on"))
+	require.NoError(t, err)
+	assert.Contains(t, string(answer), "\r\n\r\n/usr/local/bin:/usr/bin:/bin 443")
 }
 
 // Everything that is no program looks the same.
@@ -104,7 +114,7 @@ func TestWhatIsNoProgram(t *testing.T) {
 	}
 }
 
-// A program that is changed or taken away is seen at once; the longest prefix wins.
+// A program that is changed or taken away is seen at once.
 func TestProgramsAreLookedUpEachTime(t *testing.T) {
 	folder := t.TempDir()
 	file := program(t, "printf 'Content-Type: a/b\n\none:%s' $PATH_INFO")
@@ -120,6 +130,12 @@ func TestProgramsAreLookedUpEachTime(t *testing.T) {
 	assert.Equal(t, "one:/bc", body)
 	resp, _ = s.ask(t, "GET", "/mount/a/b/c", "")
 	assert.Equal(t, 404, resp.StatusCode)
+}
+
+func TestTheLongestPrefixWins(t *testing.T) {
+	h := &cgihost.Host{Programs: []cgihost.Mount{{Prefix: "/a", File: "none"}, {Prefix: "/a/b", File: programs + "/hello.sh"}, {Prefix: "", File: "none"}}}
+	assert.True(t, h.Has(&http.Request{URL: &url.URL{Path: "/a/b/c"}, RequestURI: "/a/b/c"}))
+	assert.False(t, h.Has(&http.Request{URL: &url.URL{Path: "/a/bc"}, RequestURI: "/a/bc"}))
 }
 
 // What cannot be started is 502, and the log says why.

@@ -128,13 +128,18 @@ func (p *process) supervise(ctx context.Context, outputEnded <-chan struct{}) {
 	p.stderr.endsHere()
 }
 
-// signal sends a signal to the whole group, as long as its number is ours. That
-// it has none left is no error.
+// signal sends a signal to the whole group, as long as its number is ours; and
+// to the program, which may have gone over to another group: SIGKILL only, since
+// it would else get two. That there is nobody left is no error.
 func (p *process) signal(sig syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.reaped {
-		_ = syscall.Kill(-p.cmd.Process.Pid, sig)
+	if p.reaped {
+		return
+	}
+	_ = syscall.Kill(-p.cmd.Process.Pid, sig)
+	if sig == syscall.SIGKILL {
+		_ = syscall.Kill(p.cmd.Process.Pid, sig)
 	}
 }
 

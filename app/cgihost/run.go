@@ -155,6 +155,8 @@ func (r *run) copyOutput() error {
 func (r *run) write(p []byte) error {
 	_, err := r.cgi.Write(p)
 	switch malformed := (*scgi.ProtocolError)(nil); {
+	case errors.As(err, &malformed) && r.answer.whole.Load():
+		return nil // a newline too many, say: it is logged, and the program may finish
 	case errors.As(err, &malformed):
 		return errMalformed
 	case err != nil:

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	driver "modernc.org/sqlite"
@@ -40,9 +42,9 @@ type Copied struct {
 // Backup copies the store at path to a file, also while another process writes
 // to it: the copy holds every message up to its newest, as of the moment when
 // the copying began. The file is self-contained, has the store's permissions,
-// was read through and is on disk when Backup returns; it is made as FILE.new
-// and has its name only then. It takes as little memory for a large store as
-// for a small one.
+// was read through and is on disk when Backup returns; it is made as
+// FILE.unfinished and has its name only then. It takes as little memory for a
+// large store as for a small one.
 //
 // It is one read transaction: insertion goes on, but FILE-wal grows until it
 // has ended.
@@ -80,7 +82,7 @@ func backup(ctx context.Context, path, to string, replace bool, progress func(st
 	if err != nil {
 		return Copied{}, err
 	}
-	f, err := stage(to)
+	f, err := stage(to, info)
 	if err != nil {
 		return Copied{}, err
 	}
@@ -133,10 +135,10 @@ func vacant(ctx context.Context, to string, replace bool) error {
 }
 
 // stage makes the file under its first name, or takes over one that was left
-// behind. The lock keeps two backups from making one file; whoever gets it late
+// behind, but not what a link there leads to. The lock keeps two backups from making one file; whoever gets it late
 // finds that the file has its second name by then.
-func stage(to string) (*os.File, error) {
-	f, err := os.OpenFile(to+".new", os.O_RDWR|os.O_CREATE, 0o600)
+func stage(to string, store fs.FileInfo) (*os.File, error) {
+	f, err := os.OpenFile(to+unfinished, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -149,6 +151,9 @@ func stage(to string) (*os.File, error) {
 		if named, err = os.Stat(f.Name()); err == nil && !os.SameFile(held, named) {
 			err = errors.New("another backup was made there just now")
 		}
+	}
+	if err == nil && os.SameFile(held, store) {
+		err = fmt.Errorf("%s is the store itself: choose another name", f.Name())
 	}
 	if err == nil {
 		err = f.Truncate(0)
@@ -228,7 +233,7 @@ func (b *backupFile) pages(ctx context.Context, from any) error {
 		total := int64(backup.PageCount())
 		b.progress("copying", total-int64(backup.Remaining()), total)
 	}
-	return errors.Join(err, backup.Finish())
+	return cmp.Or(err, backup.Finish()) // which says once more what Step said
 }
 
 // copyDSN names a file that is written from its beginning to its end: nothing of

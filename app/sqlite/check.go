@@ -20,7 +20,7 @@ const maxFaults = 100
 
 // Findings are what Check found.
 type Findings struct {
-	Log            string // the log's name
+	Log            string // the log's name; empty when the store could not even be opened
 	Backup         string // when this copy of the log was made; empty unless it is one that was not written to yet
 	Messages       int64  // how many could be read
 	Oldest, Newest int64  // the first and the last of their seqs; zero for none
@@ -29,8 +29,8 @@ type Findings struct {
 }
 
 // Check reads all of the store at path and says what is wrong with it. An error
-// means that it could not be checked, fs.ErrNotExist that there is none; one
-// that is damaged so much that it cannot be opened is an error too.
+// means that it could not be checked, fs.ErrNotExist that there is none. Damage
+// is a fault, also when it keeps the store from being opened.
 //
 // Each message is held against what Decode makes sure of, its ID is computed
 // anew, and seqs must rise. Keys must stand for a message of their callsign.
@@ -53,8 +53,12 @@ func Check(ctx context.Context, path string, progress func(doing string, done, t
 	}
 	c := checker{progress: progress}
 	err := c.check(ctx, path)
+	if isDamage(err) {
+		c.fault("it cannot be opened: %v", err)
+		err = nil
+	}
 	if err != nil {
-		return Findings{}, fmt.Errorf("sqlite: checking the store %s: %w", path, damage(err))
+		return Findings{}, fmt.Errorf("sqlite: checking the store %s: %w", path, err)
 	}
 	return c.Findings, nil
 }

@@ -112,13 +112,15 @@ func TestTrimWAL(t *testing.T) {
 // Whoever is killed while a store is made leaves no store, or a whole one.
 func TestKilledWhileMaking(t *testing.T) {
 	path := newPath(t)
-	for _, suffix := range []string{".new", ".new-wal", ".new-shm", ".new-journal"} {
+	for _, suffix := range []string{".unfinished", ".unfinished-wal", ".unfinished-shm", ".unfinished-journal"} {
 		require.NoError(t, os.WriteFile(path+suffix, []byte("half of it"), 0o600))
 	}
 	_, err := sqlite.OpenReadOnly(path)
 	require.ErrorIs(t, err, os.ErrNotExist)
+	require.NoError(t, os.WriteFile(path+".new", []byte("a copy that waits for its place"), 0o600))
 	store(t, open(t, path), 1, 1)
-	left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*.new*"))
+	assert.FileExists(t, path+".new")
+	left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*.unfinished*"))
 	require.NoError(t, err)
 	assert.Empty(t, left)
 }

@@ -66,12 +66,12 @@ func (r *Reader) oldAddresses(ctx context.Context, keep app.Keep, now time.Time)
 	if err != nil {
 		return cut, err
 	}
-	cut.Addresses, err = r.outlived(ctx, max(m.pruned, m.blanked), 0, keep.Addresses, now)
+	cut.Addresses, err = r.outlived(ctx, m.blanked, 0, keep.Addresses, now)
 	return cut, err
 }
 
 // outlived returns up to where messages after a seq were received longer ago than
-// age, 0 when none was. It comes maxExamined messages far at most.
+// age, 0 when none was.
 //
 // seq is the order in which they came; where their times say otherwise, the clock
 // was wrong. A message that seems to come from the future, or to be older than
@@ -84,7 +84,6 @@ func (r *Reader) outlived(ctx context.Context, after, floor int64, age time.Dura
 	if floor > latest {
 		floor = 0 // it was noted by a clock that was ahead
 	}
-	n := 0
 	err = r.walk(ctx, after, func(seq, received, _ int64) (more bool) {
 		switch {
 		case received > latest+slack, received < floor-slack:
@@ -93,8 +92,7 @@ func (r *Reader) outlived(ctx context.Context, after, floor int64, age time.Dura
 			return false
 		}
 		through, floor = seq, max(floor, received)
-		n++
-		return n < maxExamined
+		return true
 	})
 	return through, err
 }
@@ -110,14 +108,15 @@ func (r *Reader) tooManyBytes(ctx context.Context, keep app.Keep, _ time.Time) (
 		return cut, err
 	}
 	reserve := keep.Bytes / sizeReserve
-	over := (u.pages-u.free)*u.pageSize - (keep.Bytes - reserve)
+	used := (u.pages - u.free) * u.pageSize
+	over := used - (keep.Bytes - reserve)
 	if over <= 0 {
 		return cut, nil
 	}
 	n := 0
 	over += reserve
 	err = r.walk(ctx, 0, func(seq, _, size int64) (more bool) {
-		cut.Messages = seq
+		cut.Messages, cut.Hurry = seq, used > keep.Bytes
 		over -= size + rowOverhead
 		n++
 		return over > 0 && n < pruneRows

@@ -75,7 +75,7 @@ func TestFaults(t *testing.T) {
 			seen, hits := "", 0
 			for n := tt.first; ; n += tt.stride {
 				path := newPath(t)
-				out, hit := runFaulty(t, path, tt.call, fmt.Sprintf("%s:when=%d", tt.fault, n))
+				out, hit := runFaulty(t, "faulty", path, tt.call, fmt.Sprintf("%s:when=%d", tt.fault, n))
 				checkFaulty(t, path, out)
 				seen += out
 				if !hit || t.Failed() {
@@ -92,16 +92,16 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// runFaulty runs faultyRole with a fault injected and returns what it printed,
-// and whether the fault was hit: there may be fewer such calls.
-func runFaulty(t *testing.T, path, call, fault string) (out string, hit bool) {
+// runFaulty runs a role with a fault injected and returns what it printed, and
+// whether the fault was hit: there may be fewer such calls.
+func runFaulty(t *testing.T, role, path, call, fault string) (out string, hit bool) {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
 	trace := t.TempDir() + "/trace"
 	cmd := exec.CommandContext(t.Context(), "strace", "-f", "-o", trace,
 		"-e", "trace="+call, "-e", "inject="+call+":"+fault, self)
-	cmd.Env = environment("faulty", path)
+	cmd.Env = environment(role, path)
 	printed, err := cmd.Output()
 	calls, readErr := os.ReadFile(trace)
 	require.NoError(t, readErr)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -103,7 +105,7 @@ func TestOpenLinks(t *testing.T) {
 func TestOpenEmptyFile(t *testing.T) {
 	path := newPath(t)
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
-	require.NoError(t, os.WriteFile(path+".new", []byte("what a crash left"), 0o600))
+	require.NoError(t, os.WriteFile(path+".unfinished", []byte("what a crash left"), 0o600))
 	log := open(t, path)
 	store(t, log, 1, 1)
 	for _, suffix := range []string{"", "-wal"} {
@@ -111,7 +113,7 @@ func TestOpenEmptyFile(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, fs.FileMode(0o600), info.Mode().Perm(), suffix)
 	}
-	assert.NoFileExists(t, path+".new")
+	assert.NoFileExists(t, path+".unfinished")
 }
 
 // What Open refuses it leaves as it is, with nothing beside it.
@@ -199,6 +201,23 @@ func TestOpenOtherVersions(t *testing.T) {
 		_, err = sqlite.OpenReadOnly(path)
 		assert.ErrorContains(t, err, want)
 	}
+}
+
+// A backup of a newer windsock's store is in rollback mode; opening it for writing
+// would change that.
+func TestOpenNewerBackup(t *testing.T) {
+	path, backup := newPath(t), newPath(t)
+	store(t, open(t, path), 1, 3)
+	_, err := sqlite.Backup(t.Context(), path, backup, false, nil)
+	require.NoError(t, err)
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: backup}).String())
+	require.NoError(t, err)
+	_, err = db.Exec(fmt.Sprintf("PRAGMA user_version = %d", sqlite.SchemaVersion+1))
+	require.NoError(t, errors.Join(err, db.Close()))
+	before := folder(t, backup)
+	_, err = sqlite.Open(backup)
+	assert.ErrorContains(t, err, "made by a newer windsock")
+	assert.Equal(t, before, folder(t, backup))
 }
 
 func TestOpenNothing(t *testing.T) {

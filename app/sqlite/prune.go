@@ -94,7 +94,7 @@ func (w *writer) blankSome(cut app.Cut) (done app.Pruned, err error) {
 	if err != nil {
 		return done, err
 	}
-	s, err := w.some(max(m.pruned, m.blanked), cut.Addresses, 0)
+	s, err := w.some(m.blanked, cut.Addresses, 0)
 	if err != nil {
 		return done, classify("looking for what to blank", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
@@ -81,7 +80,7 @@ func TestPruneFaults(t *testing.T) {
 			for n := 3; ; n += tt.stride {
 				path := newPath(t)
 				require.NoError(t, os.WriteFile(path, content, 0o600))
-				out, hit := runFaultyPrune(t, path, tt.call, fmt.Sprintf("%s:when=%d", tt.fault, n))
+				out, hit := runFaulty(t, "faulty prune", path, tt.call, fmt.Sprintf("%s:when=%d", tt.fault, n))
 				checkFaultyPrune(t, path, out)
 				seen += out
 				if !hit || t.Failed() {
@@ -94,23 +93,6 @@ func TestPruneFaults(t *testing.T) {
 			assert.Contains(t, seen, tt.want)
 		})
 	}
-}
-
-// runFaultyPrune is runFaulty for faultyPruneRole.
-func runFaultyPrune(t *testing.T, path, call, fault string) (out string, hit bool) {
-	t.Helper()
-	self, err := os.Executable()
-	require.NoError(t, err)
-	trace := t.TempDir() + "/trace"
-	cmd := exec.CommandContext(t.Context(), "strace", "-f", "-o", trace,
-		"-e", "trace="+call, "-e", "inject="+call+":"+fault, self)
-	cmd.Env = environment("faulty prune", path)
-	printed, err := cmd.Output()
-	calls, readErr := os.ReadFile(trace)
-	require.NoError(t, readErr)
-	killed := strings.Contains(string(calls), "killed by SIGKILL")
-	require.True(t, err == nil || killed, "%v\n%s", err, printed)
-	return string(printed), killed || strings.Contains(string(calls), "(INJECTED)")
 }
 
 // checkFaultyPrune compares what was said with what is stored.

@@ -230,6 +230,13 @@ func TestPruneBySize(t *testing.T) {
 	assert.Equal(t, between(int64(n-len(all)+1), int64(n)), all)
 	assert.Greater(t, len(all), 2000)
 
+	used := query[int64](t, log, "SELECT (page_count - freelist_count) * 4096 FROM pragma_page_count, pragma_freelist_count")
+	for bytes, hurry := range map[int64]bool{used: false, used - 1: true} { // the first is in what is kept free
+		cut, err := log.Excess(t.Context(), app.Keep{Bytes: bytes}, day(1))
+		require.NoError(t, err)
+		assert.NotZero(t, cut.Messages)
+		assert.Equal(t, hurry, cut.Hurry)
+	}
 	prune(t, log, app.Keep{Bytes: bound / 2}, day(1))
 	assert.LessOrEqual(t, fileSize(t, log, path), int64(bound/2))
 	kept, _ := seqsOf(t, log)
@@ -277,6 +284,40 @@ func TestPruneNotes(t *testing.T) {
 	prune(t, log, app.Keep{Age: 10 * days}, day(33))
 	all, _ := seqsOf(t, log)
 	assert.Empty(t, all, "what it noted stops nothing")
+	assertTime := func(want time.Time) {
+		t.Helper()
+		assert.Equal(t, want.UnixMicro(), query[int64](t, log, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'pruned_received'"))
+	}
+	assertTime(day(22))
+	receivedOn(t, log, 9, 23, 300)
+	pruneSteps(t, log, app.Cut{Messages: 10, Now: day(25)})
+	assertTime(day(23))
+}
+
+// However many messages came while the clock was ahead, what is old behind them is
+// found, and takes them along.
+func TestPruneBehindManyFromTheFuture(t *testing.T) {
+	log := open(t, newPath(t))
+	store(t, log, 1, sqlite.MaxExamined+1)
+	shell(t, log, "UPDATE messages SET received = ?", day(300).UnixMicro())
+	receivedOn(t, log, sqlite.MaxExamined+2, 20, 30)
+	cut, err := log.Excess(t.Context(), app.Keep{Age: 10 * days}, day(32))
+	require.NoError(t, err)
+	assert.EqualValues(t, sqlite.MaxExamined+2, cut.Messages)
+}
+
+// Pruning keeps the write-ahead log short, also when nothing else is written.
+func TestPruneTrimsWAL(t *testing.T) {
+	path := newPath(t)
+	log := open(t, path)
+	store(t, log, 1, 4_000)
+	shell(t, log, "PRAGMA wal_checkpoint(TRUNCATE)")
+	log.TrimAt(50)
+	pruneSteps(t, log, app.Cut{Messages: 3_900})
+	info, err := os.Stat(path + "-wal")
+	require.NoError(t, err)
+	assert.NotZero(t, info.Size())
+	assert.Less(t, info.Size(), int64(150*4096), "a step is less than a hundred pages")
 }
 
 // A file that was made so that it cannot shrink, as by a tool, is left as it is.

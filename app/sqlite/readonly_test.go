@@ -13,6 +13,22 @@ import (
 	"github.com/windsock-scgi/windsock/scgi/scgitest/frontend"
 )
 
+// A store that cannot be read is refused for that, by name and reason.
+func TestUnreadableStore(t *testing.T) {
+	if frontend.AsLesserUser(t) {
+		return
+	}
+	path := newStore(t, 10)
+	require.NoError(t, os.Chmod(path, 0o200))
+	_, opened := sqlite.Open(path)
+	_, checked := sqlite.Check(t.Context(), path, nil)
+	_, copied := sqlite.Backup(t.Context(), path, newPath(t), false, nil)
+	for _, err := range []error{opened, checked, copied} {
+		assert.ErrorIs(t, err, fs.ErrPermission)
+		assert.ErrorContains(t, err, path)
+	}
+}
+
 // A store that cannot be written to is not opened for writing, and left as it
 // is; once it can, all is there.
 func TestOpenReadOnlyStore(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // applicationID stands in a store's header, at offset 68: "wsck". It is there
@@ -105,10 +106,16 @@ func exists(path string) (bool, error) {
 	case info.Size() == 0:
 		return false, refuseLeftover(left)
 	}
-	return true, checkApplicationID(path)
+	const read = 4                                     // R_OK of access(2)
+	if err := syscall.Access(path, read); err != nil { // SQLite does not say why
+		return false, fmt.Errorf("it cannot be read: %w", err)
+	}
+	return true, checkHeader(path)
 }
 
-func checkApplicationID(path string) error {
+// checkHeader returns an error unless the file's header is that of a store, and
+// of none that a newer windsock made: what opens it for writing changes it.
+func checkHeader(path string) error {
 	db, err := sql.Open("sqlite", headerDSN(path))
 	if err != nil {
 		return err
@@ -124,20 +131,17 @@ func checkApplicationID(path string) error {
 	case id != applicationID:
 		return fmt.Errorf("%w: an SQLite database with application_id %#x", errNotAStore, id)
 	}
-	return nil
+	_, err = readVersion(context.Background(), db)
+	return err
 }
 
 // checkVersion returns an error unless the store is one that this program
 // knows how to write and read: errOlder for one that it can migrate.
 func checkVersion(ctx context.Context, q queryer) error {
-	var version int
-	if err := q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-		return fmt.Errorf("reading the schema version: %w", err)
-	}
+	version, err := readVersion(ctx, q)
 	switch {
-	case version > schemaVersion:
-		return fmt.Errorf("the store has schema version %d, made by a newer windsock; this one knows %d",
-			version, schemaVersion)
+	case err != nil:
+		return err
 	case version < 1:
 		return fmt.Errorf("%w: schema version %d", errDamaged, version)
 	case version < schemaVersion:
@@ -146,25 +150,43 @@ func checkVersion(ctx context.Context, q queryer) error {
 	return nil
 }
 
+// readVersion returns the schema's version. A newer one than this program's is an
+// error.
+func readVersion(ctx context.Context, q queryer) (version int, err error) {
+	if err := q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return 0, fmt.Errorf("reading the schema version: %w", err)
+	}
+	if version > schemaVersion {
+		return 0, fmt.Errorf("the store has schema version %d, made by a newer windsock; this one knows %d",
+			version, schemaVersion)
+	}
+	return version, nil
+}
+
 // queryer is what *sql.DB and *sql.Conn have in common here.
 type queryer interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
+// unfinished ends the name of a file of ours that is not whole yet. What a kill
+// left under such a name is thrown away unseen: so it is one that nobody gives to
+// a file of his own, as FILE.new could be.
+const unfinished = ".unfinished"
+
 // create makes a store at path, where there is none. It is made under another
 // name and renamed, so that it is there as a whole or not at all, whatever
 // happens on the way. The caller holds the lock.
 func create(path string) error {
-	unfinished := path + ".new"
+	making := path + unfinished
 	for _, suffix := range []string{"", "-journal", "-wal", "-shm"} {
-		if err := os.Remove(unfinished + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(making + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	if err := fill(unfinished, permissions(path)); err != nil {
-		return fmt.Errorf("making the store: %w", errors.Join(err, os.Remove(unfinished)))
+	if err := fill(making, permissions(path)); err != nil {
+		return fmt.Errorf("making the store: %w", errors.Join(err, os.Remove(making)))
 	}
-	return os.Rename(unfinished, path)
+	return os.Rename(making, path)
 }
 
 // permissions returns those of the empty file at path, else what a new store

@@ -58,10 +58,11 @@ type programs struct {
 	queue *app.Queue
 }
 
-// check looks whether the programs and folders are there.
+// check looks whether the programs and folders are there, and whether those who
+// wait for them could take too many connections from others.
 func (c *cgiSettings) check() error {
 	mounts, err := c.mounts()
-	if err != nil {
+	if err != nil || len(mounts) == 0 {
 		return err
 	}
 	var faults []error
@@ -70,23 +71,21 @@ func (c *cgiSettings) check() error {
 			faults = append(faults, fmt.Errorf("--cgi %s/: %w", m.Prefix, err))
 		}
 	}
+	if conns := maxConns(); c.Running > conns/4-c.Waiting { // whose sum may be too large for a number
+		faults = append(faults, usageError{fmt.Errorf("--cgi-running and --cgi-waiting are %d and %d, and may take a quarter of the %d connections"+
+			" that the limit of descriptors allows: lower them, or raise it (ulimit -n)", c.Running, c.Waiting, conns)})
+	}
 	return errors.Join(faults...)
 }
 
-// newPrograms makes ready to run them, unless those who wait for them could take
-// too many of the conns connections from others. It returns nil when there is no
-// --cgi.
-func (c *cgiSettings) newPrograms(mount string, conns int, logger zerolog.Logger) (*programs, error) {
+// newPrograms makes ready to run them. It returns nil when there is no --cgi.
+func (c *cgiSettings) newPrograms(mount string, logger zerolog.Logger) (*programs, error) {
 	mounts, err := c.mounts()
 	if err != nil || len(mounts) == 0 {
 		return nil, err
 	}
 	if err := c.check(); err != nil {
 		return nil, err
-	}
-	if c.Running+c.Waiting > conns/4 {
-		return nil, usageError{fmt.Errorf("--cgi-running and --cgi-waiting are %d together, and may take a quarter of the %d connections"+
-			" that the limit of descriptors allows: lower them, or raise it (ulimit -n)", c.Running+c.Waiting, conns)}
 	}
 	host := &cgihost.Host{
 		Programs:  mounts,

@@ -3,6 +3,7 @@ package main_test
 import (
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"os/exec"
@@ -270,12 +271,17 @@ func TestCGIFlags(t *testing.T) {
 		assert.Equal(t, 1, code)
 		assert.Contains(t, stderr, text)
 	}
+	for _, command := range []string{"serve", "check"} {
+		_, stderr, code := run(t, dir, "", command, "--cgi", "/x="+program, "--cgi-waiting=1", fmt.Sprint("--cgi-running=", math.MaxInt))
+		assert.NotZero(t, code)
+		assert.Contains(t, stderr, "may take a quarter of the")
+	}
 	few := exec.Command("sh", "-c", "ulimit -n 200; exec "+binary(t, buildFlags...)+" serve --cgi /x="+program)
 	few.Dir, few.Env = dir, surroundings()
 	out, err := few.CombinedOutput()
 	assert.Error(t, err)
 	assert.Contains(t, string(out), "a quarter of the 100 connections")
-	assert.NoFileExists(t, filepath.Join(dir, "data", "windsock.db"))
+	assert.NoDirExists(t, filepath.Join(dir, "data"))
 
 	t.Setenv("WINDSOCK_CGI", "/two=program")
 	p := serve(t, dir)

@@ -99,16 +99,15 @@ func (c *checkCommand) checkStore(ctx context.Context, env environment) (faults 
 		fmt.Fprintf(env.stderr, "fault: %v\n", err)
 		faults++
 	}
-	if found.Log == "" {
-		return faults, nil
-	}
 	for _, fault := range found.Faults {
 		fmt.Fprintf(env.stderr, "fault: %s: %s\n", c.Store, fault)
 	}
 	if found.MoreFaults > 0 {
 		fmt.Fprintf(env.stderr, "and %d more\n", found.MoreFaults)
 	}
-	fmt.Fprintln(env.stdout, describeStore(c.Store, found))
+	if found.Log != "" {
+		fmt.Fprintln(env.stdout, describeStore(c.Store, found))
+	}
 	inStore := len(found.Faults) + found.MoreFaults
 	if inStore > 0 {
 		fmt.Fprintln(env.stderr, "What to do: stop windsock, keep all files of the store, and restore the newest backup"+
@@ -134,6 +133,11 @@ func describeStore(url string, found sqlite.Findings) string {
 func (c *checkCommand) checkNewStore(path string) error {
 	if made, err := c.makesFolder(c.Store); made || err != nil {
 		return err
+	}
+	if _, err := os.Readlink(path); err == nil {
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("%s: a link that leads nowhere: %w", path, err)
+		}
 	}
 	return writable(filepath.Dir(path))
 }

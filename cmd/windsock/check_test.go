@@ -35,6 +35,13 @@ func TestCheckSettings(t *testing.T) {
 	_, stderr, code = run(t, dir, "", "check", "--store", "sqlite:file")
 	assert.Equal(t, 1, code)
 	assert.Contains(t, stderr, "not a windsock store")
+	require.NoError(t, os.Symlink("nowhere.db", filepath.Join(dir, "link")))
+	_, stderr, code = run(t, dir, "", "check", "--store", "sqlite:link")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, stderr, "leads nowhere")
+	_, _, code = run(t, dir, "", "serve", "--listen", "unix:s", "--store", "sqlite:link")
+	assert.Equal(t, 1, code, "as it would be")
+	require.NoError(t, os.Remove(filepath.Join(dir, "link")))
 	_, _, code = run(t, dir, "", "check", "--no-such-flag")
 	assert.Equal(t, 2, code)
 	left, err := os.ReadDir(dir)
@@ -127,6 +134,23 @@ func TestDamagedEnd(t *testing.T) {
 		assert.Equal(t, 1, code)
 		assert.Contains(t, stderr, "cannot be read")
 	}
+}
+
+// A store that cannot even be opened is a fault of the store: check says what to
+// do, and does not send on to itself.
+func TestCheckWithoutEnd(t *testing.T) {
+	dir := folder(t)
+	p := serve(t, dir)
+	postNumbers(t, dir, 1000)
+	assert.Zero(t, p.stop())
+	require.NoError(t, os.Truncate(filepath.Join(dir, "data", "windsock.db"), 20_000))
+	stdout, stderr, code := run(t, dir, "", "check")
+	assert.Equal(t, 1, code)
+	assert.Empty(t, stdout)
+	assert.Contains(t, stderr, "fault: sqlite:data/windsock.db: it cannot be opened: ")
+	assert.Contains(t, stderr, "restore the newest backup")
+	assert.NotContains(t, stderr, "run windsock check")
+	assert.Contains(t, stderr, "faults found: 1")
 }
 
 // postNumbers posts so many messages.

@@ -37,22 +37,22 @@ type service struct {
 // beginning: nothing is taken in before it can be kept. On an error nothing is
 // left of it.
 func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
-	if err := c.makeDataFolder(); err != nil {
-		return nil, err
-	}
 	path, err := storePath(c.Store)
 	if err != nil {
 		return nil, err
 	}
-	conns := maxConns()
-	programs, err := c.CGI.newPrograms(c.Mount, conns, logger)
+	programs, err := c.CGI.newPrograms(c.Mount, logger)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.makeDataFolder(); err != nil {
 		return nil, err
 	}
 	store, err := sqlite.Open(path)
 	if err != nil {
 		return nil, err
 	}
+	conns := maxConns()
 	tail := &app.Tail{Log: store, MaxSubscribers: conns / 2, Logger: logger} // the rest is for those who post
 	if err := tail.Start(context.Background()); err != nil {
 		return nil, errors.Join(err, store.Close())

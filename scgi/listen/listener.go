@@ -119,6 +119,17 @@ func (l *Listener) removeFile() error {
 // listening, so that its queue should be left to it.
 func (l *Listener) Inherited() bool { return l.inherited }
 
+// Direct returns the listener of package net behind this one, if all connections
+// are let in as they are, and nil with allow= and proxy=. A server may then do
+// without Accept, if this is the listener that it serves, and not one around it.
+func (l *Listener) Direct(served net.Listener) net.Listener {
+	o := &l.address.options
+	if served != net.Listener(l) || len(o.allow) > 0 || len(o.proxy) > 0 || o.proxyUnix {
+		return nil
+	}
+	return l.inner
+}
+
 // Refused counts the peers that were refused: those that allow= does not name,
 // and those that proxy= names and that sent no valid PROXY header.
 func (l *Listener) Refused() uint64 { return l.refused.Load() }
