@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync"
 
@@ -289,11 +290,16 @@ func (c *Committer) start() {
 	}
 }
 
-// run stores one batch after the other until none is left.
+// run stores one batch after the other until none is left. Between two of them
+// whoever is ready to run does: those who were answered go on, and what they
+// and others have by then is in the next batch. Else writers who post one
+// message after the other make two groups that take turns, and twice the
+// commits.
 func (c *Committer) run() {
 	for b := c.take(); b != nil; b = c.take() {
 		receipts, err := c.store(b)
 		c.answer(b, receipts, err)
+		runtime.Gosched()
 	}
 }
 

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"fmt"
+	"maps"
 	"os"
 
 	"github.com/windsock-scgi/windsock/app"
@@ -36,31 +37,55 @@ func (l *Log) judge(err error) error {
 
 // append stores the batch as a whole or, with an error, not at all, as far as
 // that can be known.
-func (w *writer) append(batch []app.Message) ([]app.Receipt, error) {
-	if err := w.settle(); err != nil {
+func (w *writer) append(batch []app.Message) (receipts []app.Receipt, err error) {
+	next := w.next
+	err = w.transact(func() (err error) {
+		if receipts, err = w.storeAll(batch); err != nil {
+			return err
+		}
+		return w.indexRecent()
+	})
+	if err != nil {
+		w.forget(next)
 		return nil, err
+	}
+	w.indexedRecent()
+	return receipts, nil
+}
+
+// forget takes back what was counted from a seq on: no message has it, or
+// nothing is stored any more.
+func (w *writer) forget(from int64) {
+	w.next = from
+	maps.DeleteFunc(w.recent, func(_ app.ID, seq int64) bool { return seq >= from })
+}
+
+// transact does something in a transaction of its own, as a whole or, with an
+// error, not at all, as far as that can be known.
+func (w *writer) transact(do func() error) error {
+	if err := w.settle(); err != nil {
+		return err
 	}
 	if err := w.trimWAL(); err != nil {
-		return nil, err
+		return err
 	}
-	if _, err := w.begin.Exec(); err != nil {
-		return nil, classify("beginning a transaction", err)
+	if err := w.begin.run(); err != nil {
+		return classify("beginning a transaction", err)
 	}
-	receipts, err := w.storeAll(batch)
-	if err != nil {
-		return nil, w.undo(err)
+	if err := do(); err != nil {
+		return w.undo(err)
 	}
-	if _, err := w.commit.Exec(); err != nil {
-		return nil, w.undo(classifyCommit(err))
+	if err := w.commit.run(); err != nil {
+		return w.undo(classifyCommit(err))
 	}
-	return receipts, nil
+	return nil
 }
 
 // undo ends the transaction that err made useless. SQLite mostly has done so by
 // itself, then ROLLBACK finds none; where it has not, as after a busy COMMIT,
 // the next batch could not begin.
 func (w *writer) undo(err error) error {
-	if _, rollbackErr := w.rollback.Exec(); rollbackErr != nil && !isLogic(rollbackErr) {
+	if rollbackErr := w.rollback.run(); rollbackErr != nil && !isLogic(rollbackErr) {
 		return failed("rolling back", rollbackErr)
 	}
 	return err
@@ -77,23 +102,21 @@ func (w *writer) storeAll(batch []app.Message) ([]app.Receipt, error) {
 	return receipts, nil
 }
 
-// store inserts a message, or finds it. Nothing is looked up before: the index
-// tells when it is there already, and a statement that fails on it uses up no
-// seq, as INSERT OR IGNORE would.
+// store inserts a message, or finds it.
 func (w *writer) store(m *app.Message) (app.Receipt, error) {
-	receipt := app.Receipt{ID: m.ID}
-	result, err := w.insert.Exec(
-		m.ClientCreated, m.ID[:], string(m.Type), m.Callsign, m.ClientUploaded,
-		m.TimeCreated, m.TimeUploaded, m.Received.UnixMicro(), address(m), string(m.Data))
-	if isDuplicate(err) {
-		receipt.Duplicate = true
-		return receipt, w.find.QueryRow(m.ClientCreated, m.ID[:]).Scan(&receipt.Seq)
+	seq, found, err := w.seqOf(m)
+	if found || err != nil {
+		return app.Receipt{Seq: seq, ID: m.ID, Duplicate: true}, err
 	}
+	err = w.insert.run(
+		w.next, m.ClientCreated, m.ID[:], string(m.Type), m.Callsign, m.ClientUploaded,
+		m.TimeCreated, m.TimeUploaded, m.Received.UnixMicro(), address(m), text(m.Data))
 	if err != nil {
-		return receipt, err
+		return app.Receipt{}, conflict(err)
 	}
-	receipt.Seq, err = result.LastInsertId()
-	return receipt, err
+	w.recent[m.ID] = w.next
+	w.next++
+	return app.Receipt{Seq: w.next - 1, ID: m.ID}, nil
 }
 
 // address returns a message's address as it is stored, NULL when it has none.

@@ -34,8 +34,8 @@ type Findings struct {
 //
 // Each message is held against what Decode makes sure of, its ID is computed
 // anew, and seqs must rise. Keys must stand for a message of their callsign.
-// The rest is SQLite's integrity_check: tables and index agree, no id stands
-// there twice, no page is used twice or by nobody.
+// Retries must be found by the ids, of which none may stand there twice. The rest
+// is SQLite's integrity_check: no page is used twice or by nobody.
 //
 // It changes nothing and leaves nothing behind, and needs no right to write. A
 // store that is being written to meanwhile is read as by [OpenReadOnly], in short
@@ -159,6 +159,9 @@ func (c *checker) read(ctx context.Context, r *Reader) (err error) {
 	c.progress("checking the structure", 0, 0)
 	err = r.view(ctx, func(tx *sql.Tx) error {
 		if err := c.keys(ctx, tx); err != nil {
+			return err
+		}
+		if err := c.ids(ctx, tx); err != nil {
 			return err
 		}
 		return c.integrity(ctx, tx)
@@ -294,6 +297,42 @@ func (c *checker) keys(ctx context.Context, tx *sql.Tx) error {
 		}
 	}
 	return c.unreadable(rows.Err())
+}
+
+// strayIDs are queries for messages whose retries would not be found, or be found
+// to be another message's, and what is wrong with them.
+var strayIDs = []struct{ query, fault string }{
+	{`SELECT messages.seq FROM messages LEFT JOIN ids USING (client_created, id)
+		WHERE messages.seq BETWEEN 1 AND ` + indexed + ` AND ids.seq IS NOT messages.seq`,
+		"message %d: its id does not stand for it in the table ids"},
+	{`SELECT ids.seq FROM ids LEFT JOIN messages USING (seq, client_created, id) WHERE messages.id IS NULL`,
+		"message %d: the table ids has an id that stands for it, and it is not there or has another"},
+	{`SELECT messages.seq FROM messages JOIN ids USING (client_created, id) WHERE messages.seq > ` + indexed + `
+		UNION SELECT max(seq) FROM messages WHERE seq > ` + indexed + ` GROUP BY client_created, id HAVING count(*) > 1`,
+		"message %d: an earlier one has its id"},
+}
+
+const indexed = `coalesce((` + indexedSQL + `), 0)`
+
+func (c *checker) ids(ctx context.Context, tx *sql.Tx) error {
+	for _, stray := range strayIDs {
+		rows, err := tx.QueryContext(ctx, stray.query)
+		if err != nil {
+			return c.unreadable(err)
+		}
+		defer rows.Close() // what it would say, Err has said
+		for rows.Next() {
+			var seq int64
+			if err := rows.Scan(&seq); err != nil {
+				return c.unreadable(err)
+			}
+			c.fault(stray.fault, seq)
+		}
+		if err := rows.Err(); err != nil {
+			return c.unreadable(err)
+		}
+	}
+	return nil
 }
 
 // unreadable makes a fault of an error that is one of the store's.

@@ -125,6 +125,28 @@ func TestCheckFaults(t *testing.T) {
 	}
 }
 
+// So is what would keep a retry from being found.
+func TestCheckIDs(t *testing.T) {
+	const copied = `INSERT INTO messages SELECT 1101, client_created, id, type, callsign, client_uploaded,
+		time_created, time_uploaded, received, address, data FROM messages WHERE seq = `
+	for do, want := range map[string]string{
+		"DELETE FROM ids WHERE seq = 17":                                     "message 17: its id does not stand for it",
+		"INSERT INTO ids VALUES (1, x'00', 17)":                              "message 17: the table ids has an id that stands for it",
+		"INSERT INTO ids VALUES (1, x'00', 1200)":                            "message 1200: the table ids has an id that stands for it, and it is not there",
+		"DELETE FROM ids; UPDATE meta SET value = '0' WHERE key = 'indexed'": "",
+		copied + "17":   "message 1101: an earlier one has its id",
+		copied + "1099": "message 1101: an earlier one has its id",
+	} {
+		found, err := sqlite.Check(t.Context(), newStore(t, 1100, do), nil)
+		require.NoError(t, err, do)
+		if want == "" {
+			assert.Empty(t, found.Faults, do)
+		} else if assert.Len(t, found.Faults, 1, do) {
+			assert.Contains(t, found.Faults[0], want, do)
+		}
+	}
+}
+
 // However much is wrong, what is named is bounded.
 func TestCheckManyFaults(t *testing.T) {
 	found, err := sqlite.Check(t.Context(), newStore(t, 2500, "UPDATE messages SET data = '{}' WHERE seq > 10"), nil)

@@ -1,15 +1,17 @@
 package sqlite
 
+import sqlite3 "modernc.org/sqlite/lib"
+
 // When the write-ahead log is copied back into the file, a checkpoint. Between
 // two of them a commit writes and syncs the log alone, sequentially; a
 // checkpoint writes each page that changed, once, however often it did, and
 // syncs the file.
 //
-// At 20,000 pages (80 MB) one commit in some thousands waits for a checkpoint.
-// With 64 writers that made the p99 of a commit 2 ms, where SQLite's 1,000
-// pages made it 3 to 8. The price is paid by the few: 20 to 30 ms instead of 5
-// to 10. It is also the time to read such a log after a crash, a fraction of a
-// second.
+// At 20,000 pages (80 MB) one commit in some 3,000 waits for a checkpoint. That
+// is less than one message in a thousand: with 64 writers the p99.9 of a commit
+// was 7 ms, where 4,000 pages made it 15, and the p99 3 ms with both. The price
+// is paid by the few, who wait for all of it to be on disk. It is also the time
+// to read such a log after a crash, a fraction of a second.
 const (
 	checkpointPages = 20_000
 	// A checkpoint cannot pass a reader's snapshot. What it had to leave is
@@ -22,11 +24,22 @@ const (
 // so by itself at a commit, but drop the error: a failed sync of the file would
 // go unnoticed, and a later one would succeed without having written what the
 // first one lost.
+//
+// A look at the log takes locks. It is left out as long as what was written since
+// the last one cannot have made it so long.
 func (w *writer) trimWAL() error {
-	var busy, pages, copied int
-	if err := w.walState.QueryRow().Scan(&busy, &pages, &copied); err != nil {
+	written, err := w.direct.written()
+	if err != nil {
+		return classify("looking at what was written", err)
+	}
+	if w.logged += written; w.logged < w.trimAt {
+		return nil
+	}
+	pages, copied, err := w.direct.walCheckpoint(sqlite3.SQLITE_CHECKPOINT_NOOP)
+	if err != nil {
 		return classify("looking at the write-ahead log", err)
 	}
+	w.logged = pages
 	if pages < w.trimAt || pages-copied < min(checkpointRetry, w.trimAt) {
 		return nil
 	}
@@ -36,9 +49,10 @@ func (w *writer) trimWAL() error {
 // checkpoint copies back what no reader's snapshot holds up, and waits for
 // nobody.
 func (w *writer) checkpoint() error {
-	var busy, pages, copied int
-	if err := w.copyBack.QueryRow().Scan(&busy, &pages, &copied); err != nil {
+	pages, _, err := w.direct.walCheckpoint(sqlite3.SQLITE_CHECKPOINT_PASSIVE)
+	if err != nil {
 		return classify("copying the write-ahead log back", err)
 	}
+	w.logged = pages
 	return nil
 }

@@ -34,7 +34,7 @@ var damages = map[string]func(page []byte){
 // Whatever page is damaged in whatever way: nothing crashes or hangs, what is
 // acknowledged can be read back, an error says what to do, and check finds it.
 func TestDamagedPages(t *testing.T) {
-	whole, err := os.ReadFile(newStore(t, 300, "DELETE FROM messages WHERE seq BETWEEN 50 AND 150"))
+	whole, err := os.ReadFile(newStore(t, 520, "DELETE FROM messages WHERE seq BETWEEN 50 AND 150"))
 	require.NoError(t, err)
 	free := freePages(whole)
 	require.NotEmpty(t, free)
@@ -100,7 +100,7 @@ func exercise(t *testing.T, path, what string, noticed bool) {
 	}
 	failed := false
 	const batches, size = 4, 25
-	for first := 301; first < 301+batches*size; first += size {
+	for first := 521; first < 521+batches*size; first += size {
 		var batch []app.Message
 		for i := range size {
 			batch = append(batch, decoded(t, first+i))

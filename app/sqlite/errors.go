@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	driver "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/windsock-scgi/windsock/app"
@@ -67,15 +66,15 @@ func meaning(code int) error {
 
 // code returns SQLite's extended result code, 0 when err is not one of its.
 func code(err error) int {
-	var e *driver.Error
+	var e interface { // the driver's *Error or a *resultError
+		error
+		Code() int
+	}
 	if errors.As(err, &e) {
 		return e.Code()
 	}
 	return 0
 }
-
-// isDuplicate reports whether an INSERT met the index over the messages' ids.
-func isDuplicate(err error) bool { return code(err) == sqlite3.SQLITE_CONSTRAINT_UNIQUE }
 
 // isDamage reports whether SQLite found the file's content to make no sense.
 func isDamage(err error) bool {
@@ -84,6 +83,15 @@ func isDamage(err error) bool {
 		return true
 	}
 	return false
+}
+
+// conflict says what a constraint that fails is: damage, since what is there is
+// looked up before.
+func conflict(err error) error {
+	if code(err)&0xff == sqlite3.SQLITE_CONSTRAINT {
+		return fmt.Errorf("%w: %w: %w", app.ErrLogFailed, errDamaged, err)
+	}
+	return err
 }
 
 // isNoDatabase reports whether a file is none of SQLite's.

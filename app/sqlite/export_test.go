@@ -9,6 +9,8 @@ const (
 	MaxExamined   = maxExamined
 	MaxPageBytes  = maxPageBytes
 	SchemaVersion = schemaVersion
+	IndexIDs      = indexIDs
+	RecentIDs     = recentIDs
 	PruneRows     = pruneRows
 	PruneBytes    = pruneBytes
 )

@@ -65,7 +65,7 @@ func TestFaults(t *testing.T) {
 		{"fsync", "error=EIO", 17, 1, []string{"not opened:", "failed"}},
 		{"fsync", "signal=KILL", 2, 4, nil},
 		{"pwrite64", "error=EIO", 45, 13, []string{"not opened:", "failed"}},
-		{"pwrite64", "error=EROFS", 45, 17, []string{"not opened:", "failed"}}, // turned read-only while running
+		{"pwrite64", "error=EROFS", 45, 13, []string{"not opened:", "failed"}}, // turned read-only while running
 		{"pwrite64", "error=ENOSPC", 45, 11, []string{"not opened:", "full"}},
 		{"pwrite64", "signal=KILL", 9, 19, nil},
 	}

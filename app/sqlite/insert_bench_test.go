@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -20,7 +21,8 @@ import (
 )
 
 // BenchmarkInsert stores messages through the Committer, as the server does,
-// from so many writers who each wait for one answer before the next message.
+// from so many writers who each wait for one answer before the next message;
+// p50-ms and so on is how long.
 //
 // Beside the store stand what bounds it from both sides on the same disk: a
 // file that is appended to and synced, a batch at a time (plain-append), and
@@ -54,16 +56,19 @@ func benchmarkInsert(b *testing.B, log benchLog, maxBatch, writers int) {
 	c := app.Committer{Log: log, MaxBatch: maxBatch}
 	var n atomic.Int64
 	var wg sync.WaitGroup
+	waited := make([]time.Duration, b.N)
 	b.ReportAllocs()
 	b.ResetTimer()
 	cpu := cpuTime(b)
 	for range writers {
 		wg.Go(func() {
 			for i := n.Add(1); i <= int64(b.N); i = n.Add(1) {
-				if _, err := c.Commit(context.Background(), benchMessage(i)); err != nil {
+				m, start := benchMessage(i), time.Now()
+				if _, err := c.Commit(context.Background(), m); err != nil {
 					b.Error(err)
 					return
 				}
+				waited[i-1] = time.Since(start)
 			}
 		})
 	}
@@ -75,6 +80,10 @@ func benchmarkInsert(b *testing.B, log benchLog, maxBatch, writers int) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
 	b.ReportMetric(float64(cpu.Nanoseconds())/1e3/float64(b.N), "cpu-us/message")
 	b.ReportMetric(float64(b.N)/float64(c.Stats().Commits), "messages/batch")
+	slices.Sort(waited)
+	for name, part := range map[string]float64{"p50-ms": 0.5, "p99-ms": 0.99, "p99.9-ms": 0.999} {
+		b.ReportMetric(float64(waited[int(part*float64(b.N))].Nanoseconds())/1e6, name)
+	}
 }
 
 // benchMessage returns the i-th of messages that come in at 2,000 a second.

@@ -1,12 +1,6 @@
 package sqlite
 
-import (
-	"bytes"
-	"database/sql"
-	"errors"
-
-	"github.com/windsock-scgi/windsock/app"
-)
+import "github.com/windsock-scgi/windsock/app"
 
 // storeByKey is store for a message that may have a key. A key is looked up
 // first: it decides whether the message is to be stored at all. What an earlier
@@ -16,22 +10,18 @@ func (w *writer) storeByKey(m *app.Message) (app.Receipt, error) {
 		return w.store(m)
 	}
 	key := []byte(m.Key)
-	var seq int64
-	var id []byte
-	err := w.findKey.QueryRow(m.Callsign, key).Scan(&seq, &id)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
+	row, found, err := w.findKey.first(m.ID[:], m.Callsign, key)
+	switch seq, same := row[0], row[1] != 0; {
 	case err != nil:
 		return app.Receipt{}, err
-	case bytes.Equal(id, m.ID[:]):
+	case found && same:
 		return app.Receipt{Seq: seq, ID: m.ID, Duplicate: true}, nil
-	default:
+	case found:
 		return app.Receipt{ID: m.ID, KeyReused: true}, nil
 	}
 	receipt, err := w.store(m)
 	if err != nil {
 		return app.Receipt{}, err
 	}
-	_, err = w.insertKey.Exec(m.Callsign, key, receipt.Seq)
-	return receipt, err
+	return receipt, w.insertKey.run(m.Callsign, key, receipt.Seq)
 }

@@ -60,28 +60,7 @@ func (w *writer) prune(cut app.Cut) (done app.Pruned, err error) {
 	return done, err
 }
 
-// transact does something in a transaction of its own, as a whole or, with an
-// error, not at all, as far as that can be known.
-func (w *writer) transact(do func() error) error {
-	if err := w.settle(); err != nil {
-		return err
-	}
-	if err := w.trimWAL(); err != nil {
-		return err
-	}
-	if _, err := w.begin.Exec(); err != nil {
-		return classify("beginning a transaction", err)
-	}
-	if err := do(); err != nil {
-		return w.undo(err)
-	}
-	if _, err := w.commit.Exec(); err != nil {
-		return w.undo(classifyCommit(err))
-	}
-	return nil
-}
-
-// deleteSome deletes the oldest messages of the cut. Their keys go with them, by
+// deleteSome deletes the oldest messages of the cut. Their keys and ids go with them, by
 // a trigger.
 func (w *writer) deleteSome(cut app.Cut) (done app.Pruned, err error) {
 	now := cut.Now.UnixMicro()

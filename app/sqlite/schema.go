@@ -17,28 +17,32 @@ import (
 const applicationID = 0x7773636b
 
 // schemaVersion is the user_version of the stores that this program writes. A
-// store with another one is refused. Whoever raises it adds the migration.
-const schemaVersion = 1
+// store with a higher one is refused, one with a lower one changed, see migrate.
+// Whoever raises it adds the migration.
+const schemaVersion = 2
 
-// schema makes a store.
+// schema makes a store: schemaMeta and all the others.
 //
-// seq is AUTOINCREMENT so that none is reused, not even after pruning the
-// newest. The one index of messages, which finds a retry by its id, begins with a time
-// since ids are random: behind a time new entries fall near each other, and a
-// commit writes one page of the index and not one a message. What filters look
-// at stands before data, which may be long.
+// What filters look at stands in a message before data, which may be long. seq
+// is not AUTOINCREMENT, which would read and write a table of its own for each:
+// the one writer counts, see nextSQL. messages has no index: ids is one that is
+// written behind, see ids.go.
 //
 // Keys are few and have a table of their own, so that a message without one
-// costs nothing for them. They go with their message by a trigger and not by a
+// costs nothing for them. Both go with their message by a trigger and not by a
 // foreign key, which would hold only for connections that ask for it.
-const schema = `
+const (
+	schema = schemaMeta + schemaMessages + schemaKeys + schemaGone
+
+	schemaMeta = `
 CREATE TABLE meta (
 	key   TEXT PRIMARY KEY,
 	value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-
+`
+	schemaMessages = `
 CREATE TABLE messages (
-	seq             INTEGER PRIMARY KEY AUTOINCREMENT,
+	seq             INTEGER PRIMARY KEY,
 	client_created  INTEGER NOT NULL, -- UNIX seconds, as the client sent it
 	id              BLOB    NOT NULL, -- 16 bytes
 	type            TEXT    NOT NULL,
@@ -48,10 +52,17 @@ CREATE TABLE messages (
 	time_uploaded   INTEGER NOT NULL, -- UNIX seconds by the server's clock
 	received        INTEGER NOT NULL, -- UNIX microseconds by the server's clock
 	address         TEXT,             -- of the client; NULL once it was blanked
-	data            TEXT    NOT NULL, -- canonical JSON
-	UNIQUE (client_created, id)
+	data            TEXT    NOT NULL  -- canonical JSON
 ) STRICT;
 
+CREATE TABLE ids (
+	client_created INTEGER NOT NULL, -- so that those of one time are near each other
+	id             BLOB    NOT NULL,
+	seq            INTEGER NOT NULL, -- of the message that has it
+	PRIMARY KEY (client_created, id)
+) STRICT, WITHOUT ROWID;
+`
+	schemaKeys = `
 CREATE TABLE keys (
 	callsign TEXT    NOT NULL,
 	key      BLOB    NOT NULL, -- Idempotency-Key, as the client sent it
@@ -60,15 +71,19 @@ CREATE TABLE keys (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX keys_by_seq ON keys (seq);
-
-CREATE TRIGGER messages_keys AFTER DELETE ON messages BEGIN
+`
+	schemaGone = `
+CREATE TRIGGER messages_gone AFTER DELETE ON messages BEGIN
+	DELETE FROM ids WHERE client_created = OLD.client_created AND id = OLD.id;
 	DELETE FROM keys WHERE seq = OLD.seq;
 END;
 `
+)
 
 var (
 	errNotAStore = errors.New("not a windsock store")
 	errDamaged   = errors.New("the store is damaged (run windsock check)")
+	errOlder     = errors.New("the store was made by an older windsock; open it for writing once (windsock serve) to bring it up to date")
 )
 
 // exists says whether there is a store at path: false when there is no file or
@@ -121,13 +136,18 @@ func checkHeader(path string) error {
 }
 
 // checkVersion returns an error unless the store is one that this program
-// knows how to write and read.
+// knows how to write and read: errOlder for one that it can migrate.
 func checkVersion(ctx context.Context, q queryer) error {
 	version, err := readVersion(ctx, q)
-	if err == nil && version < schemaVersion {
-		err = fmt.Errorf("%w: schema version %d", errDamaged, version)
+	switch {
+	case err != nil:
+		return err
+	case version < 1:
+		return fmt.Errorf("%w: schema version %d", errDamaged, version)
+	case version < schemaVersion:
+		return fmt.Errorf("schema version %d: %w", version, errOlder)
 	}
-	return err
+	return nil
 }
 
 // readVersion returns the schema's version. A newer one than this program's is an
@@ -200,10 +220,10 @@ func (w *writer) fill() error {
 	if _, err := w.conn.ExecContext(ctx, head+schema); err != nil {
 		return err
 	}
-	if _, err := w.conn.ExecContext(ctx, "INSERT INTO meta VALUES ('name', ?)", randomName()); err != nil {
+	if _, err := w.conn.ExecContext(ctx, "INSERT INTO meta VALUES ('name', ?), ('indexed', '0')", randomName()); err != nil {
 		return err
 	}
-	if err := w.open(); err != nil {
+	if err := w.checkMode(ctx); err != nil {
 		return err
 	}
 	return w.checkpoint() // all of it has to be in the file that is to be renamed

@@ -11,33 +11,42 @@ import (
 	"github.com/windsock-scgi/windsock/app"
 )
 
-// writer is the one connection that writes, with what it does prepared. It goes
-// through database/sql: its statements, kept on one *sql.Conn, cost hardly more
-// than the driver's own (7.8 us a message, not 7.5; one statement for 16 messages
-// would make it 6.9).
+// writer is the one connection that writes, with what every batch does prepared
+// past the driver, see direct. What is rare goes through conn.
 type writer struct {
-	path string
-	db   *sql.DB
-	conn *sql.Conn
+	path   string
+	db     *sql.DB
+	conn   *sql.Conn
+	direct *direct
 
-	begin, commit, rollback *sql.Stmt
-	insert, find            *sql.Stmt
-	insertKey, findKey      *sql.Stmt
-	walState, copyBack      *sql.Stmt
+	begin, commit, rollback  *statement
+	insert                   *statement
+	find, lookAt, findLatest *statement
+	index, noteIndexed       *statement
+	insertKey, findKey       *statement
 
-	trimAt    int  // pages in the write-ahead log from which on it is trimmed
-	unsettled bool // what settle does has still to be done
+	next      int64            // the seq of the next message
+	recent    map[app.ID]int64 // the seqs of the newest messages, see ids.go
+	indexed   int64            // ids has the messages up to this seq
+	latest    int64            // all messages with a higher client_created are in recent
+	logged    int              // pages in the write-ahead log, at most
+	trimAt    int              // how many of them there may be before it is trimmed
+	unsettled bool             // what settle does has still to be done
 }
 
 const (
 	insertSQL = `INSERT INTO messages
-		(client_created, id, type, callsign, client_uploaded, time_created, time_uploaded, received, address, data)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	findSQL = `SELECT seq FROM messages WHERE client_created = ? AND id = ?`
-
+		(seq, client_created, id, type, callsign, client_uploaded, time_created, time_uploaded, received, address, data)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	insertKeySQL = `INSERT INTO keys (callsign, key, seq) VALUES (?, ?, ?)`
-	findKeySQL   = `SELECT messages.seq, messages.id FROM keys JOIN messages USING (seq)
+	findKeySQL   = `SELECT messages.seq, messages.id = ? FROM keys JOIN messages USING (seq)
 		WHERE keys.callsign = ? AND keys.key = ?`
+
+	// nextSQL gives the seq that comes after all that were ever used, as far as
+	// damage does not hide it.
+	nextSQL = `SELECT 1 + max(
+		(SELECT coalesce(max(seq), 0) FROM messages),
+		(SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE key IN ('pruned', 'indexed')))`
 )
 
 // openWriter opens the store, which exists, for writing.
@@ -47,11 +56,7 @@ func openWriter(path string) (*writer, error) {
 		return nil, err
 	}
 	w.path = path
-	if err := w.open(); err != nil {
-		return nil, errors.Join(err, w.close())
-	}
-	// A full disk is no reason to read nothing either: append tries again.
-	if err := w.settle(); err != nil && !errors.Is(err, app.ErrDiskFull) {
+	if err := w.open(context.Background()); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
 	if err := w.rename(context.Background()); err != nil {
@@ -71,14 +76,40 @@ func connect(dsn string) (*writer, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &writer{db: db, conn: conn, trimAt: checkpointPages, unsettled: true}, nil
+	w := &writer{db: db, conn: conn, trimAt: checkpointPages, unsettled: true}
+	if w.direct, err = directly(conn); err != nil {
+		return nil, errors.Join(err, w.close())
+	}
+	return w, nil
 }
 
-func (w *writer) open() error {
-	ctx := context.Background()
-	if err := checkVersion(ctx, w.conn); err != nil {
+func (w *writer) open(ctx context.Context) error {
+	err := checkVersion(ctx, w.conn)
+	older := errors.Is(err, errOlder)
+	if err != nil && !older {
 		return err
 	}
+	if err := w.checkMode(ctx); err != nil {
+		return err
+	}
+	if older {
+		if err := w.migrate(ctx); err != nil {
+			return err
+		}
+	}
+	if err := w.prepare(); err != nil {
+		return err
+	}
+	// A full disk is no reason to read nothing either: append tries again.
+	if err := w.settle(); err != nil && !errors.Is(err, app.ErrDiskFull) {
+		return err
+	}
+	return w.recall(ctx)
+}
+
+// checkMode returns an error where the store does not work as it must, of which
+// SQLite says nothing.
+func (w *writer) checkMode(ctx context.Context) error {
 	// Where WAL does not work, as on some network file systems, SQLite goes on
 	// with what does and says so only here.
 	var mode string
@@ -88,15 +119,20 @@ func (w *writer) open() error {
 	if mode != "wal" {
 		return fmt.Errorf("WAL mode is needed and did not work: journal_mode is %q", mode)
 	}
-	if err := w.prepare(ctx); err != nil {
-		return err
-	}
 	// Where it may not be written to, SQLite opens it all the same, for reading,
 	// and says so at the first statement that would write.
 	if _, err := w.conn.ExecContext(ctx, "DELETE FROM meta WHERE false"); err != nil {
 		return fmt.Errorf("it cannot be written to: %w", err)
 	}
 	return nil
+}
+
+// recall reads what the writer keeps in mind.
+func (w *writer) recall(ctx context.Context) error {
+	if err := w.conn.QueryRowContext(ctx, nextSQL).Scan(&w.next); err != nil {
+		return fmt.Errorf("looking for the last seq: %w", err)
+	}
+	return w.recallIDs(ctx)
 }
 
 // settle makes durable what was recovered from a write-ahead log, before
@@ -109,42 +145,46 @@ func (w *writer) settle() error {
 		return err
 	}
 	w.unsettled = false
+	w.logged = w.trimAt // as much as is known: trimWAL looks
 	return nil
 }
 
-func (w *writer) prepare(ctx context.Context) error {
+func (w *writer) prepare() (err error) {
 	for text, stmt := range w.statements() {
-		var err error
-		if *stmt, err = w.conn.PrepareContext(ctx, text); err != nil {
-			return fmt.Errorf("preparing %q: %w", text, err)
+		if *stmt, err = w.direct.prepare(text); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (w *writer) statements() map[string]**sql.Stmt {
-	return map[string]**sql.Stmt{
-		"BEGIN IMMEDIATE":                &w.begin,
-		"COMMIT":                         &w.commit,
-		"ROLLBACK":                       &w.rollback,
-		insertSQL:                        &w.insert,
-		findSQL:                          &w.find,
-		insertKeySQL:                     &w.insertKey,
-		findKeySQL:                       &w.findKey,
-		"PRAGMA wal_checkpoint(NOOP)":    &w.walState,
-		"PRAGMA wal_checkpoint(PASSIVE)": &w.copyBack,
+func (w *writer) statements() map[string]**statement {
+	return map[string]**statement{
+		"BEGIN IMMEDIATE": &w.begin,
+		"COMMIT":          &w.commit,
+		"ROLLBACK":        &w.rollback,
+		insertSQL:         &w.insert,
+		findSQL:           &w.find,
+		lookAtSQL:         &w.lookAt,
+		latestSQL:         &w.findLatest,
+		indexSQL:          &w.index,
+		noteIndexedSQL:    &w.noteIndexed,
+		insertKeySQL:      &w.insertKey,
+		findKeySQL:        &w.findKey,
 	}
 }
 
 // close closes the connection. The last one of a store to be closed copies the
-// write-ahead log back and removes it, but not while a statement is left: those
-// of a *sql.Conn database/sql does not close with it.
+// write-ahead log back and removes it, but not while a statement is left.
 func (w *writer) close() error {
 	var errs []error
 	for _, stmt := range w.statements() {
 		if *stmt != nil {
-			errs = append(errs, (*stmt).Close())
+			errs = append(errs, (*stmt).close())
 		}
+	}
+	if w.direct != nil {
+		errs = append(errs, w.direct.close())
 	}
 	return errors.Join(append(errs, w.conn.Close(), w.db.Close())...)
 }

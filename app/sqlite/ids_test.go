@@ -1,0 +1,142 @@
+package sqlite_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/sqlite"
+)
+
+// again returns the receipts of retries of messages first to last, which were
+// stored as seq first to last.
+func again(first, last int) (receipts []app.Receipt) {
+	for n := first; n <= last; n++ {
+		receipts = append(receipts, app.Receipt{Seq: int64(n), ID: message(n).ID, Duplicate: true})
+	}
+	return receipts
+}
+
+// A retry is found whether its ID is still in memory, was read again, or stands
+// in ids.
+func TestRetriesAreFound(t *testing.T) {
+	const batch = sqlite.IndexIDs/2 + 1
+	path := newPath(t)
+	log := open(t, path)
+	for last := batch; last <= 6*batch; last += batch {
+		store(t, log, last-batch+1, last)
+		assert.Equal(t, again(1, last), store(t, log, 1, last), "last %d", last)
+		require.NoError(t, log.Close())
+		log = open(t, path)
+		assert.Equal(t, again(1, last), store(t, log, 1, last), "reopened, last %d", last)
+	}
+	indexed := query[int](t, log, "SELECT count(*) FROM ids")
+	assert.Equal(t, 6*batch, indexed, "the last commit was one that wrote them")
+	assert.Equal(t, entries(1, 6*batch), readAll(t, log))
+	store(t, log, 6*batch+1, 7*batch)
+	assert.Equal(t, indexed, query[int](t, log, "SELECT count(*) FROM ids"), "and this one is not")
+}
+
+// Nor does it matter whether what was written was forgotten since, for messages
+// that come in the order of their times, as most do, and for others.
+func TestForgottenRetriesAreFound(t *testing.T) {
+	const step, last = 700, sqlite.RecentIDs * 5 / 4
+	for name, time := range map[string]func(n int) int64{
+		"rising":  func(n int) int64 { return int64(n / 10) },
+		"falling": func(n int) int64 { return int64(-n / 10) },
+		"one":     func(int) int64 { return 7 },
+		"mixed":   func(n int) int64 { return int64(n * 7919 % 1000) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log := open(t, newPath(t))
+			timed := func(first, last int) []app.Message {
+				batch := messages(first, last)
+				for i := range batch {
+					batch[i].ClientCreated = time(first + i)
+				}
+				return batch
+			}
+			for n := 1; n <= last; n += step {
+				_, err := log.Append(timed(n, n+step-1))
+				require.NoError(t, err)
+				receipts, err := log.Append(timed(max(1, n-step), n+step-1))
+				require.NoError(t, err)
+				require.Equal(t, again(max(1, n-step), n+step-1), receipts)
+			}
+			receipts, err := log.Append(timed(1, last))
+			require.NoError(t, err)
+			assert.Equal(t, again(1, last), receipts)
+		})
+	}
+}
+
+// An ID goes with its message, from memory and from ids.
+func TestIDsArePruned(t *testing.T) {
+	path := newPath(t)
+	log := open(t, path)
+	store(t, log, 1, sqlite.IndexIDs+5)
+	shell(t, log, "DELETE FROM messages WHERE seq <= 3")
+	assert.Equal(t, sqlite.IndexIDs+2, query[int](t, log, "SELECT count(*) FROM ids"))
+	store(t, log, sqlite.IndexIDs+6, sqlite.IndexIDs+9)
+	shell(t, log, fmt.Sprint("DELETE FROM messages WHERE seq = ", sqlite.IndexIDs+7))
+
+	next := sqlite.IndexIDs + 10
+	for _, n := range []int{2, sqlite.IndexIDs + 7} {
+		want := app.Receipt{Seq: int64(next), ID: message(n).ID}
+		assert.Equal(t, want, store(t, log, n, n)[0], "it is new")
+		want.Duplicate = true
+		assert.Equal(t, want, store(t, log, n, n)[0], "and found again")
+		next++
+	}
+	n := 2 * sqlite.IndexIDs
+	store(t, log, n, 2*n)
+	require.NoError(t, log.Close())
+	log = open(t, path)
+	assert.Equal(t, query[int](t, log, "SELECT count(*) FROM messages"),
+		query[int](t, log, "SELECT count(*) FROM ids JOIN messages USING (seq, client_created, id)"), "each has one entry")
+}
+
+// A batch that was not stored leaves nothing in memory, whether its IDs would
+// have been written or not.
+func TestIDsOfFailedBatch(t *testing.T) {
+	log := open(t, newPath(t))
+	store(t, log, 1, 100)
+	pages := query[int](t, log, "PRAGMA page_count")
+	for _, size := range []int{100, 3 * sqlite.IndexIDs} {
+		query[int](t, log, fmt.Sprint("PRAGMA max_page_count = ", pages))
+		_, err := log.Append(messages(51, 50+size))
+		require.ErrorIs(t, err, app.ErrDiskFull)
+	}
+	query[int](t, log, "PRAGMA max_page_count = 1000000")
+	receipts := store(t, log, 51, 150)
+	assert.Equal(t, again(51, 100), receipts[:50])
+	assert.Equal(t, app.Receipt{Seq: 101, ID: message(101).ID}, receipts[50])
+	assert.Equal(t, entries(1, 150), readAll(t, log))
+}
+
+// What is not looked up is not taken for granted: a seq or an ID that is there
+// after all is damage, and nothing more is stored.
+func TestConflictsAreDamage(t *testing.T) {
+	for name, spoil := range map[string]string{
+		"seq": "UPDATE messages SET seq = 601 WHERE seq = 600",
+		"id":  "INSERT INTO ids SELECT client_created, id, seq FROM messages WHERE seq = 600",
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := newPath(t)
+			log := open(t, path)
+			store(t, log, 1, 500)
+			store(t, log, 501, 600)
+			shell(t, log, spoil)
+			_, err := log.Append(messages(601, 1100))
+			require.ErrorIs(t, err, app.ErrLogFailed)
+			assert.ErrorContains(t, err, "run windsock check")
+			_, err = log.Append(messages(1101, 1101))
+			require.ErrorIs(t, err, app.ErrLogFailed)
+			assert.Len(t, readAll(t, log), 600)
+		})
+	}
+}
