@@ -44,7 +44,7 @@ func traceAnswers(t *testing.T, posts int, flags ...string) (answers int, unsync
 	dir := folder(t)
 	trace := filepath.Join(dir, "trace")
 	p := launch(t, dir, exec.Command(strace, "-f", "-y", "-s", "64", "-o", trace,
-		"-e", "trace=write,pwrite64,fsync,fdatasync", binary(t, append(flags, buildFlags...)...), "serve"))
+		"-e", "trace=write,sendto,pwrite64,fsync,fdatasync", binary(t, append(flags, buildFlags...)...), "serve"))
 	p.waitFor("\"message\":\"serving\"")
 	for i := range posts {
 		status, answer, err := p.post(note(fmt.Sprint("n", i)))
@@ -73,7 +73,7 @@ var (
 	syncWhole  = regexp.MustCompile(`^\d+ +f(?:data)?sync\(\d+<[^>]*-wal>\) += 0`)
 	syncBegun  = regexp.MustCompile(`^(\d+) +f(?:data)?sync\(\d+<[^>]*-wal> <unfinished`)
 	syncEnded  = regexp.MustCompile(`^(\d+) +<\.\.\. f(?:data)?sync resumed>\) += 0`)
-	okWritten  = regexp.MustCompile(`^\d+ +write\(\d+<[^>]*>, "Status: 200 OK`)
+	okWritten  = regexp.MustCompile(`^\d+ +(?:write|sendto)\(\d+<[^>]*>, "Status: 200 OK`)
 )
 
 // readTrace goes through a trace in the order of the system calls: a sync that
@@ -118,7 +118,7 @@ func TestTraceIsRead(t *testing.T) {
 		`11 fdatasync(7</d/windsock.db-wal> <unfinished ...>`,
 		`12 pwrite64(7</d/windsock.db-wal>, "x"..., 4096, 4128) = 4096`,
 		`11 <... fdatasync resumed>) = 0`,
-		`12 write(9<UNIX:[1]>, "Status: 200 OK\r\n", 16) = 16`, // only the first write is covered
+		`12 sendto(9<UNIX:[1]>, "Status: 200 OK\r\n", 16, MSG_NOSIGNAL, NULL, 0) = 16`, // only the first write is covered
 		`12 pwrite64(7</d/windsock.db-wal>, "x"..., 4096, 8224) = 4096`,
 		`12 fsync(7</d/windsock.db-wal>) = 0`,
 		`12 write(9<UNIX:[1]>, "Status: 200 OK\r\n", 16) = 16`,
