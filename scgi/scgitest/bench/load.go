@@ -29,7 +29,8 @@ type load struct {
 
 	target  syscall.Sockaddr
 	family  int
-	varying []byte // the part of Request that counts up, if any
+	varying []byte   // the part of Request that counts up, if any
+	times   [][]byte // the parts that are the time, if any
 	count   uint64
 	length  int // of an answer, when connections stay
 	slots   []slot
@@ -50,8 +51,12 @@ type loaded struct {
 	P50, P99 float64 // milliseconds
 }
 
-// varyingMark stands in a request where each shall differ from all others.
-const varyingMark = "@@@@@@@@@@@@@@@@"
+// What stands in a request where each shall differ from all others, and where it
+// shall have the time, in UNIX seconds.
+const (
+	varyingMark = "@@@@@@@@@@@@@@@@"
+	timeMark    = "##########"
+)
 
 func (l *load) run() (loaded, error) {
 	runtime.LockOSThread()
@@ -94,7 +99,14 @@ func (l *load) prepare() (err error) {
 	}
 	if i := bytes.Index(l.Request, []byte(varyingMark)); i >= 0 {
 		l.varying = l.Request[i : i+len(varyingMark)]
-		l.count = uint64(time.Now().UnixNano())
+	}
+	for at := 0; ; {
+		i := bytes.Index(l.Request[at:], []byte(timeMark))
+		if i < 0 {
+			break
+		}
+		at += i + len(timeMark)
+		l.times = append(l.times, l.Request[at-len(timeMark):at])
 	}
 	l.slots = make([]slot, l.Window)
 	for i := range l.slots {
@@ -142,11 +154,12 @@ func (l *load) try(s *slot) error {
 // ask sends the next request.
 func (l *load) ask(s *slot) (err error) {
 	if l.varying != nil {
-		l.count++
+		// Nanoseconds have nine digits behind the seconds' ten.
+		l.count = max(l.count+1, uint64(time.Now().UnixNano()))
 		text := strconv.FormatUint(l.count, 10)
-		copy(l.varying, text[max(0, len(text)-len(l.varying)):])
-		for i := len(text); i < len(l.varying); i++ {
-			l.varying[i] = '0'
+		copy(l.varying, text[len(text)-len(l.varying):])
+		for _, seconds := range l.times {
+			copy(seconds, text)
 		}
 	}
 	s.at = nanotime()

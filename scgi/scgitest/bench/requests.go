@@ -86,9 +86,9 @@ func fcgiRequest(keep bool) []byte {
 	return out.Bytes()
 }
 
-// message is a message for POST /message, each one another.
+// message is a message for POST /message, each one another, and made just now.
 func message() string {
-	text := `{"callsign":"BENCH","type":"LISTENER_INFO","time_created":1301774389,"time_uploaded":1301774390,` +
+	text := `{"callsign":"BENCH","type":"LISTENER_INFO","time_created":` + timeMark + `,"time_uploaded":` + timeMark + `,` +
 		`"data":{"name":"` + varyingMark + `"}}`
 	return text + strings.Repeat(" ", max(0, 260-len(text)))
 }
