@@ -43,8 +43,9 @@ type conn struct {
 	lingerBy time.Time // the end of a drain; zero before it
 }
 
-// readers are the connections' read buffers. Most requests fit one whole.
-var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10) }}
+// readers are the connections' read buffers. Most requests fit one whole; and with
+// more a slow client would cost more than 10 KiB, see BenchmarkSlowClients.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 3<<10) }}
 
 // serve runs the connection from its first byte to its end. It is the only
 // one to close it in peace; Server.Close may break it at any time.
