@@ -308,22 +308,16 @@ func (r *Reader) backupMark(ctx context.Context) (made string, err error) {
 }
 
 // rename gives a backup that is written to from now on a name of its own.
-func (w *writer) rename(ctx context.Context) error {
+func (w *writer) rename() error {
 	var marked bool
-	err := w.conn.QueryRowContext(ctx, "SELECT count(*) FROM meta WHERE key = ?", backupMark).Scan(&marked)
+	err := w.conn.queryRow(context.Background(), "SELECT count(*) FROM meta WHERE key = ?", []any{backupMark}, &marked)
 	if err != nil || !marked {
 		return err
 	}
-	tx, err := w.conn.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback() // unless it was committed
-	if _, err := tx.ExecContext(ctx, "UPDATE meta SET value = ? WHERE key = 'name'", randomName()); err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, "DELETE FROM meta WHERE key = ?", backupMark); err != nil {
-		return err
-	}
-	return tx.Commit()
+	return w.transact(func() error {
+		if err := w.conn.run("UPDATE meta SET value = ? WHERE key = 'name'", randomName()); err != nil {
+			return err
+		}
+		return w.conn.run("DELETE FROM meta WHERE key = ?", backupMark)
+	})
 }

@@ -28,14 +28,14 @@ const (
 // A look at the log takes locks. It is left out as long as what was written since
 // the last one cannot have made it so long.
 func (w *writer) trimWAL() error {
-	written, err := w.direct.written()
+	written, err := w.conn.written()
 	if err != nil {
 		return classify("looking at what was written", err)
 	}
 	if w.logged += written; w.logged < w.trimAt {
 		return nil
 	}
-	pages, copied, err := w.direct.walCheckpoint(sqlite3.SQLITE_CHECKPOINT_NOOP)
+	pages, copied, err := w.conn.walCheckpoint(sqlite3.SQLITE_CHECKPOINT_NOOP)
 	if err != nil {
 		return classify("looking at the write-ahead log", err)
 	}
@@ -49,7 +49,7 @@ func (w *writer) trimWAL() error {
 // checkpoint copies back what no reader's snapshot holds up, and waits for
 // nobody.
 func (w *writer) checkpoint() error {
-	pages, _, err := w.direct.walCheckpoint(sqlite3.SQLITE_CHECKPOINT_PASSIVE)
+	pages, _, err := w.conn.walCheckpoint(sqlite3.SQLITE_CHECKPOINT_PASSIVE)
 	if err != nil {
 		return classify("copying the write-ahead log back", err)
 	}

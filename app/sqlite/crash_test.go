@@ -77,7 +77,7 @@ func TestTrimWAL(t *testing.T) {
 	log.TrimAt(20)
 	state := func() (pages, copied int) {
 		var busy int
-		require.NoError(t, log.Writer().QueryRowContext(t.Context(), "PRAGMA wal_checkpoint(NOOP)").Scan(&busy, &pages, &copied))
+		require.NoError(t, log.Query("PRAGMA wal_checkpoint(NOOP)", &busy, &pages, &copied))
 		return pages, copied
 	}
 	n := 0

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"fmt"
 	"net/url"
 	"strconv"
 )
@@ -22,36 +23,25 @@ const busyTimeout = 5_000
 // reader keeps one transaction open, is cut back to: twice its usual size.
 const walKept = 2 * checkpointPages * 4096
 
-// The settings stand in the data source name because the driver then applies
-// them to every connection, whenever database/sql opens one. SQLite's own
-// parameters need a URI, and a path in a URI needs escaping.
+// settings are those of the one that writes. Automatic checkpoints are off since
+// SQLite says nothing when one fails; see writer.trimWAL.
+var settings = fmt.Sprintf(`
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = %s;
+PRAGMA wal_autocheckpoint = 0;
+PRAGMA journal_size_limit = %d;
+PRAGMA secure_delete = ON;  -- what is pruned is overwritten, in free pages too
+PRAGMA cache_size = -16000; -- 16 MB: a large batch is not spilled before its commit
+`, synchronous, walKept)
 
-// writerDSN names the store for its one writer. Automatic checkpoints are off
-// since SQLite says nothing when one fails; see writer.trimWAL.
-func writerDSN(path string) string { return dsn(path, writing()) }
-
-// makerDSN names the file that is to become a store. auto_vacuum is decided with
-// the first page: INCREMENTAL lets pruning give space back in small steps.
+// makerSettings are those of the one that makes the store. auto_vacuum is decided
+// with the first page: INCREMENTAL lets pruning give space back in small steps.
 // (Setting it for every writer would be a transaction each time.)
-func makerDSN(path string) string {
-	settings := writing()
-	settings.Set("_auto_vacuum", "INCREMENTAL")
-	return dsn(path, settings)
-}
+var makerSettings = "PRAGMA auto_vacuum = INCREMENTAL;" + settings
 
-func writing() url.Values {
-	return url.Values{
-		"mode":          {"rw"},
-		"_journal_mode": {"WAL"},
-		"_synchronous":  {synchronous},
-		"_pragma": {
-			"wal_autocheckpoint(0)",
-			"journal_size_limit(" + strconv.Itoa(walKept) + ")",
-			"secure_delete(ON)",  // what is pruned is overwritten, in free pages too
-			"cache_size(-16000)", // 16 MB: a large batch is not spilled before its commit
-		},
-	}
-}
+// The readers' settings stand in the data source name because the driver then
+// applies them to every connection, whenever database/sql opens one. SQLite's own
+// parameters need a URI, and a path in a URI needs escaping.
 
 // readerDSN names the store for readers. mode=ro never makes the file and never
 // writes to it. It is not immutable: what another process appends is seen, for

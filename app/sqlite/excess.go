@@ -50,7 +50,7 @@ func (r *Reader) oldMessages(ctx context.Context, keep app.Keep, now time.Time) 
 	if keep.Age == 0 {
 		return cut, nil
 	}
-	m, err := readMarks(ctx, r.db)
+	m, err := readMarks(ctx, database{r.db})
 	if err != nil {
 		return cut, err
 	}
@@ -62,7 +62,7 @@ func (r *Reader) oldAddresses(ctx context.Context, keep app.Keep, now time.Time)
 	if keep.Addresses == 0 {
 		return cut, nil
 	}
-	m, err := readMarks(ctx, r.db)
+	m, err := readMarks(ctx, database{r.db})
 	if err != nil {
 		return cut, err
 	}
@@ -103,7 +103,7 @@ func (r *Reader) tooManyBytes(ctx context.Context, keep app.Keep, _ time.Time) (
 	if keep.Bytes == 0 {
 		return cut, nil
 	}
-	u, err := readUsage(ctx, r.db)
+	u, err := readUsage(ctx, database{r.db})
 	if err != nil {
 		return cut, err
 	}
@@ -125,7 +125,7 @@ func (r *Reader) tooManyBytes(ctx context.Context, keep app.Keep, _ time.Time) (
 }
 
 func (r *Reader) unusedSpace(ctx context.Context, keep app.Keep, _ time.Time) (cut app.Cut, err error) {
-	u, err := readUsage(ctx, r.db)
+	u, err := readUsage(ctx, database{r.db})
 	if err != nil || !u.shrinks {
 		return cut, err
 	}

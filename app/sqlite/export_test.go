@@ -15,9 +15,14 @@ const (
 	PruneBytes    = pruneBytes
 )
 
-func (l *Log) Writer() *sql.Conn { return l.writer.conn }
-func (l *Log) Readers() *sql.DB  { return l.reader.db }
-func (r *Reader) DB() *sql.DB    { return r.db }
+func (l *Log) Readers() *sql.DB { return l.reader.db }
+func (r *Reader) DB() *sql.DB   { return r.db }
+
+// Query reads a row through the connection that writes.
+func (l *Log) Query(text string, to ...any) error { return l.writer.row(text, to...) }
+
+// Run runs statements there.
+func (l *Log) Run(text string) error { return l.writer.conn.script(text) }
 
 // TrimAt sets at how many pages the write-ahead log is copied back.
 func (l *Log) TrimAt(pages int) { l.writer.trimAt = pages }

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/windsock-scgi/windsock/app"
@@ -90,28 +89,22 @@ func (w *writer) recallLatest() error {
 }
 
 // recallIDs reads the recent IDs. One that is not whole is nobody's.
-func (w *writer) recallIDs(ctx context.Context) error {
-	if err := w.conn.QueryRowContext(ctx, indexedSQL).Scan(&w.indexed); err != nil {
+func (w *writer) recallIDs() error {
+	if err := w.row(indexedSQL, &w.indexed); err != nil {
 		return fmt.Errorf("reading up to where messages are indexed: %w", err)
 	}
 	if err := w.recallLatest(); err != nil {
 		return fmt.Errorf("looking at the ids: %w", err)
 	}
 	w.recent = make(map[app.ID]int64)
-	rows, err := w.conn.QueryContext(ctx, recentSQL, w.indexed)
+	err := w.conn.each(recentSQL, []any{w.indexed}, func(s *statement) bool {
+		if id := s.bytes(1); len(id) == len(app.ID{}) {
+			w.recent[app.ID(id)] = s.int64(0)
+		}
+		return true
+	})
 	if err != nil {
 		return fmt.Errorf("reading the newest ids: %w", err)
 	}
-	defer rows.Close() // what it would say, Err has said
-	for rows.Next() {
-		var seq int64
-		var id []byte
-		if err := rows.Scan(&seq, &id); err != nil {
-			return fmt.Errorf("reading the newest ids: %w", err)
-		}
-		if len(id) == len(app.ID{}) {
-			w.recent[app.ID(id)] = seq
-		}
-	}
-	return rows.Err()
+	return nil
 }

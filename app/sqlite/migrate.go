@@ -1,10 +1,6 @@
 package sqlite
 
-import (
-	"context"
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // How a store of an older schema becomes one of this. There is one such.
 
@@ -31,20 +27,13 @@ PRAGMA user_version = 2;
 
 // migrate changes the store in one transaction. What was recovered from a
 // write-ahead log comes before, and is made durable before.
-func (w *writer) migrate(ctx context.Context) error {
+func (w *writer) migrate() error {
 	const attempt = "bringing the store from schema version 1 to 2, for which it needs as much disk space again"
 	if err := w.settle(); err != nil {
 		return fmt.Errorf("%s: %w", attempt, err)
 	}
-	tx, err := w.conn.BeginTx(ctx, nil)
-	if err != nil {
-		return classify(attempt, err)
-	}
-	if _, err := tx.ExecContext(ctx, migration1); err != nil {
-		return errors.Join(classify(attempt, err), tx.Rollback())
-	}
-	if err := tx.Commit(); err != nil {
-		return classify(attempt, err)
+	if err := w.conn.script("BEGIN IMMEDIATE;" + migration1 + "COMMIT"); err != nil {
+		return classify(attempt, w.undo(err))
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func TestSettings(t *testing.T) {
 		"wal_autocheckpoint": "0",
 		"locking_mode":       "normal",
 	} {
-		assert.Equal(t, want, pragma(t, log.Writer(), name), name)
+		assert.Equal(t, want, query[string](t, log, "PRAGMA "+name), name)
 	}
 	for range 4 { // kept open, so that each is another one
 		c, err := log.Readers().Conn(t.Context())

@@ -118,7 +118,7 @@ func (w *writer) giveBack(cut app.Cut) (done app.Pruned, err error) {
 		return done, err
 	}
 	pages := min(prunePages, max(1, cut.Space/before.pageSize))
-	if _, err := w.change(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", pages)); err != nil {
+	if err := w.conn.script(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", pages)); err != nil {
 		return done, classify("giving space back", err)
 	}
 	after, err := readUsage(context.Background(), w.conn)
@@ -136,44 +136,31 @@ type someMessages struct {
 
 // some returns the messages after one seq and up to another that a step takes.
 func (w *writer) some(after, through, now int64) (s someMessages, err error) {
-	rows, err := w.conn.QueryContext(context.Background(), `SELECT seq, received, octet_length(data)
-		FROM messages WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`, after, through, pruneRows)
-	if err != nil {
-		return s, err
-	}
-	defer rows.Close() // what it would say, Err has said
+	const query = `SELECT seq, received, octet_length(data)
+		FROM messages WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`
 	n, bytes := 0, int64(0)
-	for rows.Next() {
-		var received, size int64
-		if err := rows.Scan(&s.last, &received, &size); err != nil {
-			return s, err
-		}
-		if received <= now {
+	err = w.conn.each(query, []any{after, through, int64(pruneRows)}, func(row *statement) bool {
+		s.last = row.int64(0)
+		if received := row.int64(1); received <= now {
 			s.received = max(s.received, received)
 		}
 		n++
-		if bytes += size; bytes >= pruneBytes {
-			break
-		}
-	}
+		bytes += row.int64(2)
+		return bytes < pruneBytes
+	})
 	s.done = n < pruneRows && bytes < pruneBytes || s.last == through
-	return s, rows.Err()
+	return s, err
 }
 
-// change runs a statement that is too rare to be kept prepared, and returns how
-// many rows it changed.
+// change runs a statement and returns how many rows it changed.
 func (w *writer) change(text string, args ...any) (int, error) {
-	result, err := w.conn.ExecContext(context.Background(), text, args...)
-	if err != nil {
-		return 0, err
-	}
-	n, err := result.RowsAffected()
-	return int(n), err
+	err := w.conn.run(text, args...)
+	return w.conn.changed(), err
 }
 
 // note writes a number to meta.
 func (w *writer) note(key string, n int64) error {
-	_, err := w.change("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+	err := w.conn.run("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
 		key, strconv.FormatInt(n, 10))
 	if err != nil {
 		return classify("noting what was pruned", err)
@@ -186,8 +173,8 @@ type marks struct{ pruned, received, blanked int64 }
 
 func readMarks(ctx context.Context, q queryer) (m marks, err error) {
 	const value = "coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?), 0)"
-	err = q.QueryRowContext(ctx, "SELECT "+value+", "+value+", "+value,
-		metaPruned, metaReceived, metaBlanked).Scan(&m.pruned, &m.received, &m.blanked)
+	err = q.queryRow(ctx, "SELECT "+value+", "+value+", "+value,
+		[]any{metaPruned, metaReceived, metaBlanked}, &m.pruned, &m.received, &m.blanked)
 	if err != nil {
 		return m, classify("reading what was pruned", err)
 	}
@@ -201,9 +188,9 @@ type usage struct {
 }
 
 func readUsage(ctx context.Context, q queryer) (u usage, err error) {
-	err = q.QueryRowContext(ctx, `SELECT page_count, freelist_count, page_size, auto_vacuum = 2
-		FROM pragma_page_count, pragma_freelist_count, pragma_page_size, pragma_auto_vacuum`).
-		Scan(&u.pages, &u.free, &u.pageSize, &u.shrinks)
+	err = q.queryRow(ctx, `SELECT page_count, freelist_count, page_size, auto_vacuum = 2
+		FROM pragma_page_count, pragma_freelist_count, pragma_page_size, pragma_auto_vacuum`,
+		nil, &u.pages, &u.free, &u.pageSize, &u.shrinks)
 	if err != nil {
 		return u, classify("reading how full the file is", err)
 	}

@@ -299,7 +299,7 @@ func TestPruneNotes(t *testing.T) {
 func TestPruneBehindManyFromTheFuture(t *testing.T) {
 	log := open(t, newPath(t))
 	store(t, log, 1, sqlite.MaxExamined+1)
-	shell(t, log, "UPDATE messages SET received = ?", day(300).UnixMicro())
+	shell(t, log, fmt.Sprint("UPDATE messages SET received = ", day(300).UnixMicro()))
 	receivedOn(t, log, sqlite.MaxExamined+2, 20, 30)
 	cut, err := log.Excess(t.Context(), app.Keep{Age: 10 * days}, day(32))
 	require.NoError(t, err)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	_ "modernc.org/sqlite" // registers the driver
+
 	"github.com/windsock-scgi/windsock/app"
 )
 
@@ -50,7 +52,7 @@ func openReader(dsn string, conns int) (*Reader, error) {
 
 func (r *Reader) open() error {
 	ctx := context.Background()
-	if err := checkVersion(ctx, r.db); err != nil {
+	if err := checkVersion(ctx, database{r.db}); err != nil {
 		return err
 	}
 	err := r.db.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'name'").Scan(&r.name)

@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"math"
 	"sync"
 	"testing"
@@ -97,10 +98,10 @@ func TestReadDamage(t *testing.T) {
 func TestReadBound(t *testing.T) {
 	log := open(t, newPath(t))
 	const n = 2*sqlite.MaxExamined + 100
-	shell(t, log, `WITH RECURSIVE n(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < ?)
+	shell(t, log, fmt.Sprintf(`WITH RECURSIVE n(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < %d)
 		INSERT INTO messages (client_created, id, type, callsign, client_uploaded,
 			time_created, time_uploaded, received, data)
-		SELECT n, zeroblob(16), 'LISTENER_INFO', iif(n % 20000 = 50, 'RARE', 'G8XYZ'), 0, 0, 0, 0, '{}' FROM n`, n)
+		SELECT n, zeroblob(16), 'LISTENER_INFO', iif(n %% 20000 = 50, 'RARE', 'G8XYZ'), 0, 0, 0, 0, '{}' FROM n`, n))
 
 	q := app.Query{Limit: 10, Callsign: "RARE"}
 	for _, want := range []struct {

@@ -131,7 +131,7 @@ func checkHeader(path string) error {
 	case id != applicationID:
 		return fmt.Errorf("%w: an SQLite database with application_id %#x", errNotAStore, id)
 	}
-	_, err = readVersion(context.Background(), db)
+	_, err = readVersion(context.Background(), database{db})
 	return err
 }
 
@@ -153,7 +153,7 @@ func checkVersion(ctx context.Context, q queryer) error {
 // readVersion returns the schema's version. A newer one than this program's is an
 // error.
 func readVersion(ctx context.Context, q queryer) (version int, err error) {
-	if err := q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+	if err := q.queryRow(ctx, "PRAGMA user_version", nil, &version); err != nil {
 		return 0, fmt.Errorf("reading the schema version: %w", err)
 	}
 	if version > schemaVersion {
@@ -163,9 +163,17 @@ func readVersion(ctx context.Context, q queryer) (version int, err error) {
 	return version, nil
 }
 
-// queryer is what *sql.DB and *sql.Conn have in common here.
+// queryer is what the one that writes and those that read have in common here: a
+// query of which the first row is copied to where these point.
 type queryer interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	queryRow(ctx context.Context, query string, args []any, to ...any) error
+}
+
+// database is a queryer for those that read.
+type database struct{ *sql.DB }
+
+func (d database) queryRow(ctx context.Context, query string, args []any, to ...any) error {
+	return d.QueryRowContext(ctx, query, args...).Scan(to...)
 }
 
 // unfinished ends the name of a file of ours that is not whole yet. What a kill
@@ -207,7 +215,7 @@ func fill(path string, mode fs.FileMode) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	w, err := connect(makerDSN(path))
+	w, err := newWriter(path, makerSettings)
 	if err != nil {
 		return err
 	}
@@ -215,15 +223,14 @@ func fill(path string, mode fs.FileMode) error {
 }
 
 func (w *writer) fill() error {
-	ctx := context.Background()
 	head := fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", applicationID, schemaVersion)
-	if _, err := w.conn.ExecContext(ctx, head+schema); err != nil {
+	if err := w.conn.script(head + schema); err != nil {
 		return err
 	}
-	if _, err := w.conn.ExecContext(ctx, "INSERT INTO meta VALUES ('name', ?), ('indexed', '0')", randomName()); err != nil {
+	if err := w.conn.run("INSERT INTO meta VALUES ('name', ?), ('indexed', '0')", randomName()); err != nil {
 		return err
 	}
-	if err := w.checkMode(ctx); err != nil {
+	if err := w.checkMode(); err != nil {
 		return err
 	}
 	return w.checkpoint() // all of it has to be in the file that is to be renamed

@@ -108,16 +108,15 @@ func entries(first, last int) []app.Entry {
 	return all
 }
 
-// query reads one value through the connections that write.
+// query reads one value through the connection that writes.
 func query[T any](t testing.TB, log *sqlite.Log, text string) (value T) {
 	t.Helper()
-	require.NoError(t, log.Writer().QueryRowContext(t.Context(), text).Scan(&value), text)
+	require.NoError(t, log.Query(text, &value), text)
 	return value
 }
 
 // shell does to the store what an operator with a shell could.
-func shell(t testing.TB, log *sqlite.Log, text string, args ...any) {
+func shell(t testing.TB, log *sqlite.Log, text string) {
 	t.Helper()
-	_, err := log.Writer().ExecContext(t.Context(), text, args...)
-	require.NoError(t, err, text)
+	require.NoError(t, log.Run(text), text)
 }

@@ -2,22 +2,16 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-
-	_ "modernc.org/sqlite" // registers the driver
 
 	"github.com/windsock-scgi/windsock/app"
 )
 
-// writer is the one connection that writes, with what every batch does prepared
-// past the driver, see direct. What is rare goes through conn.
+// writer is what writes the store, with what every batch does kept prepared.
 type writer struct {
-	path   string
-	db     *sql.DB
-	conn   *sql.Conn
-	direct *direct
+	path string
+	conn *connection
 
 	begin, commit, rollback  *statement
 	insert                   *statement
@@ -51,49 +45,43 @@ const (
 
 // openWriter opens the store, which exists, for writing.
 func openWriter(path string) (*writer, error) {
-	w, err := connect(writerDSN(path))
+	w, err := newWriter(path, settings)
 	if err != nil {
 		return nil, err
 	}
-	w.path = path
-	if err := w.open(context.Background()); err != nil {
+	if err := w.open(); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
-	if err := w.rename(context.Background()); err != nil {
+	if err := w.rename(); err != nil {
 		return nil, errors.Join(fmt.Errorf("giving a restored backup a name of its own: %w", err), w.close())
 	}
 	return w, nil
 }
 
-// connect makes the one connection.
-func connect(dsn string) (*writer, error) {
-	db, err := sql.Open("sqlite", dsn)
+// newWriter connects with these settings.
+func newWriter(path, settings string) (*writer, error) {
+	conn, err := connect(path)
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(1)
-	conn, err := db.Conn(context.Background())
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	w := &writer{db: db, conn: conn, trimAt: checkpointPages, unsettled: true}
-	if w.direct, err = directly(conn); err != nil {
+	w := &writer{path: path, conn: conn, trimAt: checkpointPages, unsettled: true}
+	if err := conn.script(settings); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
 	return w, nil
 }
 
-func (w *writer) open(ctx context.Context) error {
-	err := checkVersion(ctx, w.conn)
+func (w *writer) open() error {
+	err := checkVersion(context.Background(), w.conn)
 	older := errors.Is(err, errOlder)
 	if err != nil && !older {
 		return err
 	}
-	if err := w.checkMode(ctx); err != nil {
+	if err := w.checkMode(); err != nil {
 		return err
 	}
 	if older {
-		if err := w.migrate(ctx); err != nil {
+		if err := w.migrate(); err != nil {
 			return err
 		}
 	}
@@ -104,16 +92,16 @@ func (w *writer) open(ctx context.Context) error {
 	if err := w.settle(); err != nil && !errors.Is(err, app.ErrDiskFull) {
 		return err
 	}
-	return w.recall(ctx)
+	return w.recall()
 }
 
 // checkMode returns an error where the store does not work as it must, of which
 // SQLite says nothing.
-func (w *writer) checkMode(ctx context.Context) error {
+func (w *writer) checkMode() error {
 	// Where WAL does not work, as on some network file systems, SQLite goes on
 	// with what does and says so only here.
 	var mode string
-	if err := w.conn.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
+	if err := w.row("PRAGMA journal_mode", &mode); err != nil {
 		return err
 	}
 	if mode != "wal" {
@@ -121,18 +109,23 @@ func (w *writer) checkMode(ctx context.Context) error {
 	}
 	// Where it may not be written to, SQLite opens it all the same, for reading,
 	// and says so at the first statement that would write.
-	if _, err := w.conn.ExecContext(ctx, "DELETE FROM meta WHERE false"); err != nil {
+	if err := w.conn.script("DELETE FROM meta WHERE false"); err != nil {
 		return fmt.Errorf("it cannot be written to: %w", err)
 	}
 	return nil
 }
 
+// row reads the only row of a query without arguments.
+func (w *writer) row(query string, to ...any) error {
+	return w.conn.queryRow(context.Background(), query, nil, to...)
+}
+
 // recall reads what the writer keeps in mind.
-func (w *writer) recall(ctx context.Context) error {
-	if err := w.conn.QueryRowContext(ctx, nextSQL).Scan(&w.next); err != nil {
+func (w *writer) recall() error {
+	if err := w.row(nextSQL, &w.next); err != nil {
 		return fmt.Errorf("looking for the last seq: %w", err)
 	}
-	return w.recallIDs(ctx)
+	return w.recallIDs()
 }
 
 // settle makes durable what was recovered from a write-ahead log, before
@@ -151,7 +144,7 @@ func (w *writer) settle() error {
 
 func (w *writer) prepare() (err error) {
 	for text, stmt := range w.statements() {
-		if *stmt, err = w.direct.prepare(text); err != nil {
+		if *stmt, err = w.conn.prepare(text); err != nil {
 			return err
 		}
 	}
@@ -174,8 +167,6 @@ func (w *writer) statements() map[string]**statement {
 	}
 }
 
-// close closes the connection. The last one of a store to be closed copies the
-// write-ahead log back and removes it, but not while a statement is left.
 func (w *writer) close() error {
 	var errs []error
 	for _, stmt := range w.statements() {
@@ -183,8 +174,5 @@ func (w *writer) close() error {
 			errs = append(errs, (*stmt).close())
 		}
 	}
-	if w.direct != nil {
-		errs = append(errs, w.direct.close())
-	}
-	return errors.Join(append(errs, w.conn.Close(), w.db.Close())...)
+	return errors.Join(append(errs, w.conn.close())...)
 }
