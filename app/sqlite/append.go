@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"fmt"
-	"maps"
 	"os"
 
 	"github.com/windsock-scgi/windsock/app"
@@ -38,26 +37,21 @@ func (l *Log) judge(err error) error {
 // append stores the batch as a whole or, with an error, not at all, as far as
 // that can be known.
 func (w *writer) append(batch []app.Message) (receipts []app.Receipt, err error) {
-	next := w.next
+	next, indexed := w.next, 0
+	w.index.sort()
 	err = w.transact(func() (err error) {
-		if receipts, err = w.storeAll(batch); err != nil {
-			return err
+		if receipts, err = w.storeAll(batch); err == nil {
+			indexed, err = w.indexSome(len(batch))
 		}
-		return w.indexRecent()
+		return err
 	})
 	if err != nil {
-		w.forget(next)
+		w.next = next
+		w.index.forget(next)
 		return nil, err
 	}
-	w.indexedRecent()
+	w.index.wrote(indexed)
 	return receipts, nil
-}
-
-// forget takes back what was counted from a seq on: no message has it, or
-// nothing is stored any more.
-func (w *writer) forget(from int64) {
-	w.next = from
-	maps.DeleteFunc(w.recent, func(_ app.ID, seq int64) bool { return seq >= from })
 }
 
 // transact does something in a transaction of its own, as a whole or, with an
@@ -109,12 +103,17 @@ func (w *writer) store(m *app.Message) (app.Receipt, error) {
 		return app.Receipt{Seq: seq, ID: m.ID, Duplicate: true}, err
 	}
 	err = w.insert.run(
-		w.next, m.ClientCreated, m.ID[:], string(m.Type), m.Callsign, m.ClientUploaded,
+		m.ClientCreated, m.ID[:], string(m.Type), m.Callsign, m.ClientUploaded,
 		m.TimeCreated, m.TimeUploaded, m.Received.UnixMicro(), address(m), text(m.Data))
 	if err != nil {
 		return app.Receipt{}, conflict(err)
 	}
-	w.recent[m.ID] = w.next
+	if seq := w.conn.inserted(); seq != w.next {
+		if err := w.renumber.run(w.next, seq); err != nil {
+			return app.Receipt{}, conflict(err)
+		}
+	}
+	w.index.add(storedID{m.ClientCreated, m.ID, w.next})
 	w.next++
 	return app.Receipt{Seq: w.next - 1, ID: m.ID}, nil
 }

@@ -307,7 +307,8 @@ var strayIDs = []struct{ query, fault string }{
 		"message %d: its id does not stand for it in the table ids"},
 	{`SELECT ids.seq FROM ids LEFT JOIN messages USING (seq, client_created, id) WHERE messages.id IS NULL`,
 		"message %d: the table ids has an id that stands for it, and it is not there or has another"},
-	{`SELECT messages.seq FROM messages JOIN ids USING (client_created, id) WHERE messages.seq > ` + indexed + `
+	{`SELECT messages.seq FROM messages JOIN ids USING (client_created, id)
+		WHERE messages.seq > ` + indexed + ` AND ids.seq != messages.seq
 		UNION SELECT max(seq) FROM messages WHERE seq > ` + indexed + ` GROUP BY client_created, id HAVING count(*) > 1`,
 		"message %d: an earlier one has its id"},
 }

@@ -48,6 +48,10 @@ func storeDecoded(t testing.TB, log *sqlite.Log, first, last int) {
 	}
 }
 
+// indexedStore is how many messages newStore gets for all but the newest to have
+// their IDs in ids.
+const indexedStore = sqlite.IndexIDs + 300
+
 // newStore makes a store with so many messages, does to it what do says, and
 // closes it.
 func newStore(t testing.TB, n int, do ...string) (path string) {
@@ -70,7 +74,7 @@ func TestCheck(t *testing.T) {
 		"blanked":   {"UPDATE messages SET address = NULL"},
 		"gaps":      {"DELETE FROM messages WHERE seq % 7 = 0"},
 	} {
-		path := newStore(t, 1100, do...)
+		path := newStore(t, indexedStore, do...)
 		before := listing(t, path)
 		var last int64
 		found, err := sqlite.Check(t.Context(), path, func(_ string, done, _ int64) {
@@ -79,7 +83,7 @@ func TestCheck(t *testing.T) {
 		})
 		require.NoError(t, err, name)
 		assert.Empty(t, found.Faults, name)
-		assert.Equal(t, int64(1100), found.Newest, name)
+		assert.Equal(t, int64(indexedStore), found.Newest, name)
 		assert.Regexp(t, "^[0-9a-f]{16}$", found.Log)
 		assert.Empty(t, found.Backup)
 		log := open(t, path)
@@ -127,17 +131,17 @@ func TestCheckFaults(t *testing.T) {
 
 // So is what would keep a retry from being found.
 func TestCheckIDs(t *testing.T) {
-	const copied = `INSERT INTO messages SELECT 1101, client_created, id, type, callsign, client_uploaded,
+	const copied = `INSERT INTO messages SELECT 1301, client_created, id, type, callsign, client_uploaded,
 		time_created, time_uploaded, received, address, data FROM messages WHERE seq = `
 	for do, want := range map[string]string{
 		"DELETE FROM ids WHERE seq = 17":                                     "message 17: its id does not stand for it",
 		"INSERT INTO ids VALUES (1, x'00', 17)":                              "message 17: the table ids has an id that stands for it",
-		"INSERT INTO ids VALUES (1, x'00', 1200)":                            "message 1200: the table ids has an id that stands for it, and it is not there",
+		"INSERT INTO ids VALUES (1, x'00', 1400)":                            "message 1400: the table ids has an id that stands for it, and it is not there",
 		"DELETE FROM ids; UPDATE meta SET value = '0' WHERE key = 'indexed'": "",
-		copied + "17":   "message 1101: an earlier one has its id",
-		copied + "1099": "message 1101: an earlier one has its id",
+		copied + "17":   "message 1301: an earlier one has its id",
+		copied + "1299": "message 1301: an earlier one has its id",
 	} {
-		found, err := sqlite.Check(t.Context(), newStore(t, 1100, do), nil)
+		found, err := sqlite.Check(t.Context(), newStore(t, indexedStore, do), nil)
 		require.NoError(t, err, do)
 		if want == "" {
 			assert.Empty(t, found.Faults, do)

@@ -128,6 +128,9 @@ func (c *connection) written() (pages int, err error) {
 // changed returns how many rows the last INSERT, UPDATE or DELETE changed.
 func (c *connection) changed() int { return int(sqlite3.Xsqlite3_changes(c.tls, c.db)) }
 
+// inserted returns the rowid that the last INSERT gave.
+func (c *connection) inserted() int64 { return sqlite3.Xsqlite3_last_insert_rowid(c.tls, c.db) }
+
 // script runs statements that have no arguments, up to the first that fails.
 func (c *connection) script(text string) error {
 	if err := c.reserve(len(text) + 1); err != nil {
@@ -193,6 +196,11 @@ func (s *statement) run(args ...any) error {
 	if err := s.bind(args); err != nil {
 		return err
 	}
+	return s.execute()
+}
+
+// execute runs the statement with the arguments that are bound.
+func (s *statement) execute() error {
 	_, err := s.step()
 	return s.reset(err)
 }
@@ -276,36 +284,29 @@ func (s *statement) scan(to []any) error {
 	return nil
 }
 
-// bind sets the arguments. Texts and blobs are copied to memory, where they
-// stay until some are bound again: a statement that is not running does not
-// look at its arguments.
+// bind binds the arguments.
 func (s *statement) bind(args []any) error {
-	if err := s.c.reserve(1 + length(args)); err != nil {
+	b, err := s.binder(length(args))
+	if err != nil {
 		return err
 	}
-	used := 0
-	for n, arg := range args {
-		code, i := int32(sqlite3.SQLITE_MISUSE), int32(n+1)
+	for _, arg := range args {
 		switch v := arg.(type) {
 		case nil:
-			code = sqlite3.Xsqlite3_bind_null(s.c.tls, s.p, i)
+			b.null()
 		case int64:
-			code = sqlite3.Xsqlite3_bind_int64(s.c.tls, s.p, i, v)
+			b.int64(v)
 		case string:
-			code = sqlite3.Xsqlite3_bind_text(s.c.tls, s.p, i, s.c.at(used), int32(copy(s.c.memory[used:], v)), 0)
-			used += len(v)
+			bindText(&b, v)
 		case text:
-			code = sqlite3.Xsqlite3_bind_text(s.c.tls, s.p, i, s.c.at(used), int32(copy(s.c.memory[used:], v)), 0)
-			used += len(v)
+			bindText(&b, v)
 		case []byte:
-			code = sqlite3.Xsqlite3_bind_blob(s.c.tls, s.p, i, s.c.at(used), int32(copy(s.c.memory[used:], v)), 0)
-			used += len(v)
-		}
-		if err := s.c.result(code); err != nil {
-			return fmt.Errorf("argument %d: %w", i, err)
+			b.blob(v)
+		default:
+			b.note(sqlite3.SQLITE_MISUSE) // to say what it is would make every argument escape
 		}
 	}
-	return nil
+	return b.err()
 }
 
 // length returns how many bytes the arguments take.
@@ -321,4 +322,54 @@ func length(args []any) (n int) {
 		}
 	}
 	return n
+}
+
+// binder binds a statement's arguments, one after the other. Texts and blobs are
+// copied to memory, where they stay until some are bound again: a statement that
+// is not running does not look at its arguments.
+type binder struct {
+	s    *statement
+	n    int32 // bound so far
+	used int   // of memory
+	code int32 // of the first that could not be
+}
+
+// binder makes one for texts and blobs of so many bytes together.
+func (s *statement) binder(size int) (binder, error) {
+	return binder{s: s}, s.c.reserve(size + 1)
+}
+
+func (b *binder) null() {
+	b.n++
+	b.note(sqlite3.Xsqlite3_bind_null(b.s.c.tls, b.s.p, b.n))
+}
+
+func (b *binder) int64(v int64) {
+	b.n++
+	b.note(sqlite3.Xsqlite3_bind_int64(b.s.c.tls, b.s.p, b.n, v))
+}
+
+func (b *binder) blob(v []byte) {
+	b.n++
+	b.note(sqlite3.Xsqlite3_bind_blob(b.s.c.tls, b.s.p, b.n, b.s.c.at(b.used), int32(copy(b.s.c.memory[b.used:], v)), 0))
+	b.used += len(v)
+}
+
+func bindText[T string | text](b *binder, v T) {
+	b.n++
+	b.note(sqlite3.Xsqlite3_bind_text(b.s.c.tls, b.s.p, b.n, b.s.c.at(b.used), int32(copy(b.s.c.memory[b.used:], v)), 0))
+	b.used += len(v)
+}
+
+func (b *binder) note(code int32) {
+	if b.code == sqlite3.SQLITE_OK {
+		b.code = code
+	}
+}
+
+func (b *binder) err() error {
+	if err := b.s.c.result(b.code); err != nil {
+		return fmt.Errorf("binding %d arguments: %w", b.n, err)
+	}
+	return nil
 }

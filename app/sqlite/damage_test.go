@@ -34,7 +34,7 @@ var damages = map[string]func(page []byte){
 // Whatever page is damaged in whatever way: nothing crashes or hangs, what is
 // acknowledged can be read back, an error says what to do, and check finds it.
 func TestDamagedPages(t *testing.T) {
-	whole, err := os.ReadFile(newStore(t, 520, "DELETE FROM messages WHERE seq BETWEEN 50 AND 150"))
+	whole, err := os.ReadFile(newStore(t, indexedStore, "DELETE FROM messages WHERE seq BETWEEN 50 AND 150"))
 	require.NoError(t, err)
 	free := freePages(whole)
 	require.NotEmpty(t, free)
@@ -100,7 +100,7 @@ func exercise(t *testing.T, path, what string, noticed bool) {
 	}
 	failed := false
 	const batches, size = 4, 25
-	for first := 521; first < 521+batches*size; first += size {
+	for first := indexedStore + 1; first <= indexedStore+batches*size; first += size {
 		var batch []app.Message
 		for i := range size {
 			batch = append(batch, decoded(t, first+i))
@@ -128,7 +128,7 @@ func exercise(t *testing.T, path, what string, noticed bool) {
 
 // A damaged page hides what it holds, not what the others do.
 func TestDamagedLeaf(t *testing.T) {
-	path := newStore(t, 600)
+	path := newStore(t, indexedStore)
 	content, err := os.ReadFile(path)
 	require.NoError(t, err)
 	at := bytes.Index(content, []byte(`{"name":"n300"}`)) / pageSize * pageSize
@@ -142,18 +142,18 @@ func TestDamagedLeaf(t *testing.T) {
 	_, err = fmt.Sscanf(found.Faults[0], "messages from %d to %d cannot be read", &first, &last)
 	require.NoError(t, err, found.Faults[0])
 	assert.True(t, first > 200 && first <= 300 && 300 <= last && last < 400, found.Faults[0])
-	assert.Equal(t, 600-(last-first+1), found.Messages, "the others are looked at")
+	assert.Equal(t, indexedStore-(last-first+1), found.Messages, "the others are looked at")
 
 	log := open(t, path)
 	_, err = log.Read(t.Context(), app.Query{After: first - 1, Limit: 10})
 	assert.ErrorContains(t, err, "the store is damaged (run windsock check)")
-	page, err := log.Read(t.Context(), app.Query{After: last, Limit: 1000})
+	page, err := log.Read(t.Context(), app.Query{After: last, Limit: indexedStore})
 	require.NoError(t, err)
-	assert.Len(t, page.Entries, int(600-last))
+	assert.Len(t, page.Entries, int(indexedStore-last))
 	page, err = log.Read(t.Context(), app.Query{Limit: int(first - 1)})
 	require.NoError(t, err)
 	assert.Len(t, page.Entries, int(first-1))
-	storeDecoded(t, log, 601, 700)
+	storeDecoded(t, log, indexedStore+1, indexedStore+100)
 }
 
 // The file's header says what it is.

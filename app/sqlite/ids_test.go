@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -74,30 +75,55 @@ func TestForgottenRetriesAreFound(t *testing.T) {
 	}
 }
 
-// An ID goes with its message, from memory and from ids.
+// An ID goes with its message: from memory, from those that are being written,
+// and from ids; whether it was pruned or deleted by somebody's shell.
 func TestIDsArePruned(t *testing.T) {
-	path := newPath(t)
-	log := open(t, path)
-	store(t, log, 1, sqlite.IndexIDs+5)
-	shell(t, log, "DELETE FROM messages WHERE seq <= 3")
-	assert.Equal(t, sqlite.IndexIDs+2, query[int](t, log, "SELECT count(*) FROM ids"))
-	store(t, log, sqlite.IndexIDs+6, sqlite.IndexIDs+9)
-	shell(t, log, fmt.Sprint("DELETE FROM messages WHERE seq = ", sqlite.IndexIDs+7))
-
-	next := sqlite.IndexIDs + 10
-	for _, n := range []int{2, sqlite.IndexIDs + 7} {
-		want := app.Receipt{Seq: int64(next), ID: message(n).ID}
-		assert.Equal(t, want, store(t, log, n, n)[0], "it is new")
-		want.Duplicate = true
-		assert.Equal(t, want, store(t, log, n, n)[0], "and found again")
-		next++
+	deletions := map[string]func(t *testing.T, log *sqlite.Log, through int){
+		"pruned": func(t *testing.T, log *sqlite.Log, through int) {
+			for done := false; !done; {
+				step, err := log.Prune(app.Cut{Messages: int64(through), Now: time.Now()})
+				require.NoError(t, err)
+				done = step.Done
+			}
+		},
+		"shell": func(t *testing.T, log *sqlite.Log, through int) {
+			shell(t, log, fmt.Sprint("DELETE FROM messages WHERE seq <= ", through))
+		},
 	}
-	n := 2 * sqlite.IndexIDs
-	store(t, log, n, 2*n)
-	require.NoError(t, log.Close())
-	log = open(t, path)
-	assert.Equal(t, query[int](t, log, "SELECT count(*) FROM messages"),
-		query[int](t, log, "SELECT count(*) FROM ids JOIN messages USING (seq, client_created, id)"), "each has one entry")
+	for name, remove := range deletions {
+		for _, through := range []int{3, 200, sqlite.IndexIDs - 1, sqlite.IndexIDs, sqlite.IndexIDs + 5, sqlite.IndexIDs + 20} {
+			t.Run(fmt.Sprintf("%s through %d", name, through), func(t *testing.T) {
+				t.Parallel()
+				path := newPath(t)
+				log := open(t, path)
+				store(t, log, 1, sqlite.IndexIDs+5)
+				stored := sqlite.IndexIDs + 20 // with which the first 60 are written
+				store(t, log, sqlite.IndexIDs+6, stored)
+				remove(t, log, through)
+
+				next := stored + 1
+				for _, n := range []int{2, through} {
+					want := app.Receipt{Seq: int64(next), ID: message(n).ID}
+					assert.Equal(t, want, store(t, log, n, n)[0], "it is new")
+					want.Duplicate = true
+					assert.Equal(t, want, store(t, log, n, n)[0], "and found again")
+					next++
+				}
+				for first := 10_000; first < 10_000+10*sqlite.IndexIDs; first += sqlite.IndexIDs {
+					store(t, log, first, first+sqlite.IndexIDs-1)
+				}
+				for i, n := range []int{2, through} {
+					want := app.Receipt{Seq: int64(stored + 1 + i), ID: message(n).ID, Duplicate: true}
+					assert.Equal(t, want, store(t, log, n, n)[0], "nor is it forgotten")
+				}
+				assert.Equal(t, through+1, query[int](t, log, "SELECT min(seq) FROM messages"))
+				if name == "pruned" {
+					assert.Zero(t, query[int](t, log, `SELECT count(*) FROM ids LEFT JOIN messages
+						USING (seq, client_created, id) WHERE messages.id IS NULL`), "nothing is left behind")
+				}
+			})
+		}
+	}
 }
 
 // A batch that was not stored leaves nothing in memory, whether its IDs would
@@ -118,25 +144,28 @@ func TestIDsOfFailedBatch(t *testing.T) {
 	assert.Equal(t, entries(1, 150), readAll(t, log))
 }
 
-// What is not looked up is not taken for granted: a seq or an ID that is there
-// after all is damage, and nothing more is stored.
-func TestConflictsAreDamage(t *testing.T) {
-	for name, spoil := range map[string]string{
-		"seq": "UPDATE messages SET seq = 601 WHERE seq = 600",
-		"id":  "INSERT INTO ids SELECT client_created, id, seq FROM messages WHERE seq = 600",
-	} {
-		t.Run(name, func(t *testing.T) {
-			path := newPath(t)
-			log := open(t, path)
-			store(t, log, 1, 500)
-			store(t, log, 501, 600)
-			shell(t, log, spoil)
-			_, err := log.Append(messages(601, 1100))
-			require.ErrorIs(t, err, app.ErrLogFailed)
-			assert.ErrorContains(t, err, "run windsock check")
-			_, err = log.Append(messages(1101, 1101))
-			require.ErrorIs(t, err, app.ErrLogFailed)
-			assert.Len(t, readAll(t, log), 600)
-		})
-	}
+// A seq that is taken is not given again: then the store is damaged, and nothing
+// more is stored.
+func TestConflictIsDamage(t *testing.T) {
+	log := open(t, newPath(t))
+	store(t, log, 1, 600)
+	shell(t, log, "UPDATE messages SET seq = 601 WHERE seq = 600")
+	_, err := log.Append(messages(601, 1100))
+	require.ErrorIs(t, err, app.ErrLogFailed)
+	assert.ErrorContains(t, err, "run windsock check")
+	_, err = log.Append(messages(1101, 1101))
+	require.ErrorIs(t, err, app.ErrLogFailed)
+	assert.Len(t, readAll(t, log), 600)
+}
+
+// A seq that somebody's shell made free is not given again either.
+func TestSeqOfDeletedIsNotUsed(t *testing.T) {
+	log := open(t, newPath(t))
+	store(t, log, 1, 10)
+	shell(t, log, "DELETE FROM messages WHERE seq > 7")
+	assert.Equal(t, int64(11), store(t, log, 11, 12)[0].Seq)
+	shell(t, log, "DELETE FROM messages")
+	receipts := store(t, log, 13, 14)
+	assert.Equal(t, int64(13), receipts[0].Seq)
+	assert.Equal(t, int64(14), receipts[1].Seq)
 }

@@ -57,6 +57,9 @@ func (w *writer) prune(cut app.Cut) (done app.Pruned, err error) {
 		done, err = step(cut)
 		return err
 	})
+	if err == nil && done.Messages > 0 {
+		w.index.prune(done.Through)
+	}
 	return done, err
 }
 

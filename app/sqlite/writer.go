@@ -13,25 +13,26 @@ type writer struct {
 	path string
 	conn *connection
 
-	begin, commit, rollback  *statement
-	insert                   *statement
-	find, lookAt, findLatest *statement
-	index, noteIndexed       *statement
-	insertKey, findKey       *statement
+	begin, commit, rollback          *statement
+	insert, renumber                 *statement
+	find, lookAt, findLatest         *statement
+	indexOne, indexMany, noteIndexed *statement
+	insertKey, findKey               *statement
 
-	next      int64            // the seq of the next message
-	recent    map[app.ID]int64 // the seqs of the newest messages, see ids.go
-	indexed   int64            // ids has the messages up to this seq
-	latest    int64            // all messages with a higher client_created are in recent
-	logged    int              // pages in the write-ahead log, at most
-	trimAt    int              // how many of them there may be before it is trimmed
-	unsettled bool             // what settle does has still to be done
+	next      int64 // the seq of the next message
+	index     index
+	logged    int  // pages in the write-ahead log, at most
+	trimAt    int  // how many of them there may be before it is trimmed
+	unsettled bool // what settle does has still to be done
 }
 
 const (
+	// The seq is one more than the highest, which SQLite finds faster than a place
+	// for one that it is given. Where messages above were pruned, it is mended.
 	insertSQL = `INSERT INTO messages
-		(seq, client_created, id, type, callsign, client_uploaded, time_created, time_uploaded, received, address, data)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		(client_created, id, type, callsign, client_uploaded, time_created, time_uploaded, received, address, data)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	renumberSQL  = `UPDATE messages SET seq = ? WHERE seq = ?`
 	insertKeySQL = `INSERT INTO keys (callsign, key, seq) VALUES (?, ?, ?)`
 	findKeySQL   = `SELECT messages.seq, messages.id = ? FROM keys JOIN messages USING (seq)
 		WHERE keys.callsign = ? AND keys.key = ?`
@@ -157,10 +158,12 @@ func (w *writer) statements() map[string]**statement {
 		"COMMIT":          &w.commit,
 		"ROLLBACK":        &w.rollback,
 		insertSQL:         &w.insert,
+		renumberSQL:       &w.renumber,
 		findSQL:           &w.find,
 		lookAtSQL:         &w.lookAt,
 		latestSQL:         &w.findLatest,
-		indexSQL:          &w.index,
+		indexSQL:          &w.indexOne,
+		indexManySQL:      &w.indexMany,
 		noteIndexedSQL:    &w.noteIndexed,
 		insertKeySQL:      &w.insertKey,
 		findKeySQL:        &w.findKey,
