@@ -26,3 +26,6 @@ func (l *Log) Run(text string) error { return l.writer.conn.script(text) }
 
 // TrimAt sets at how many pages the write-ahead log is copied back.
 func (l *Log) TrimAt(pages int) { l.writer.trimAt = pages }
+
+// SortAt sets how many IDs are put in order together.
+func (l *Log) SortAt(ids int) { l.writer.index.sortAt = ids }

@@ -71,6 +71,7 @@ type index struct {
 	recent  map[app.ID]int64 // the seqs of the newest messages: of all that ids lacks, and more
 	latest  int64            // all messages with a higher client_created are in recent
 	waiting []storedID       // ids lacks them; in the order of seq
+	sortAt  int              // how many of them are put in order
 	sorted  []storedID       // these are being written, in the table's order
 	written int              // so many of them are
 	through int64            // when all of them are, ids has the messages up to this seq
@@ -90,7 +91,7 @@ func (w *writer) seqOf(m *app.Message) (seq int64, found bool, err error) {
 
 // sort puts those that wait in order when there are enough of them.
 func (x *index) sort() {
-	if x.written < len(x.sorted) || len(x.waiting) < indexIDs {
+	if x.written < len(x.sorted) || len(x.waiting) < x.sortAt {
 		return
 	}
 	x.sorted, x.written, x.waiting = x.waiting, 0, x.sorted[:0]
