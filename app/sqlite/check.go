@@ -34,8 +34,9 @@ type Findings struct {
 //
 // Each message is held against what Decode makes sure of, its ID is computed
 // anew, and seqs must rise. Keys must stand for a message of their callsign.
-// Retries must be found by the ids, of which none may stand there twice. The rest
-// is SQLite's integrity_check: no page is used twice or by nobody.
+// Retries must be found by the ids, of which none may stand there twice. Tables,
+// indexes and triggers must be those of a new store. The rest is SQLite's
+// integrity_check: no page is used twice or by nobody.
 //
 // It changes nothing and leaves nothing behind, and needs no right to write. A
 // store that is being written to meanwhile is read as by [OpenReadOnly], in short
@@ -53,7 +54,7 @@ func Check(ctx context.Context, path string, progress func(doing string, done, t
 	}
 	c := checker{progress: progress}
 	err := c.check(ctx, path)
-	if isDamage(err) {
+	if isDamage(err) || isOtherSchema(err) {
 		c.fault("it cannot be opened: %v", err)
 		err = nil
 	}
@@ -69,6 +70,9 @@ type checker struct {
 	// undisturbed returns an error once the store is no more what it was when
 	// the checking began.
 	undisturbed func() error
+	// otherSchema says that queries may ask for what is not there, which is a
+	// fault already.
+	otherSchema bool
 }
 
 // errDisturbed ends the look at a store that is not at rest.
@@ -127,7 +131,7 @@ func (c *checker) readResting(ctx context.Context, path string) error {
 }
 
 func (c *checker) checkLive(ctx context.Context, path string) error {
-	c.Findings = Findings{}
+	c.Findings, c.otherSchema = Findings{}, false
 	c.undisturbed = func() error { return nil }
 	r, err := openReader(readerDSN(path), 1)
 	if err != nil {
@@ -152,6 +156,9 @@ func (c *checker) read(ctx context.Context, r *Reader) (err error) {
 	}
 	if c.Backup, err = r.backupMark(ctx); err != nil {
 		c.fault("its settings cannot be read: %v", err)
+	}
+	if err := r.view(ctx, func(tx *sql.Tx) error { return c.schema(ctx, tx) }); err != nil {
+		return err
 	}
 	if err := c.messages(ctx, r); err != nil {
 		return err
@@ -195,7 +202,7 @@ func (c *checker) messages(ctx context.Context, r *Reader) error {
 				return ctx.Err()
 			}
 		case err != nil:
-			return err
+			return c.unreadable(err)
 		case len(found) == 0:
 			return nil
 		}
@@ -338,9 +345,12 @@ func (c *checker) ids(ctx context.Context, tx *sql.Tx) error {
 
 // unreadable makes a fault of an error that is one of the store's.
 func (c *checker) unreadable(err error) error {
-	if isDamage(err) {
+	switch {
+	case isDamage(err):
 		c.fault("it cannot be read through: %v", err)
 		return nil
+	case isOtherSchema(err) && c.otherSchema:
+		return nil // it has been said
 	}
 	return err
 }

@@ -29,9 +29,13 @@ func Open(path string) (*Log, error) {
 }
 
 // notOpened wraps why a store was not opened: of a full disk SQLite says no
-// more than that it is an I/O error.
+// more than that it is an I/O error, and of a table that is missing not that it
+// should be there.
 func notOpened(err error, format string, path string) error {
 	err = damage(err)
+	if isOtherSchema(err) {
+		err = fmt.Errorf("%w: %w", errDamaged, err)
+	}
 	if is := meaning(code(err)); errors.Is(is, app.ErrDiskFull) {
 		err = fmt.Errorf("%w: %w", is, err)
 	}
