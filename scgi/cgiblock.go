@@ -72,22 +72,20 @@ func (b *cgiBlock) takeLine(line []byte) error {
 	if text == "" {
 		return b.end()
 	}
-	name, value, isField := strings.Cut(text, ":")
+	key, value, isField := parseField(text)
 	switch {
 	case len(b.fields)+b.others == maxAnswerFields:
 		return b.fault("the header has more than " + strconv.Itoa(maxAnswerFields) + " fields")
 	case text[0] == ' ' || text[0] == '\t':
 		return b.fault("a header field is folded: CGI has one line a field")
-	case strings.HasPrefix(text, "HTTP/") && !validToken(name):
+	case strings.HasPrefix(text, "HTTP/"): // no field's name has a slash
 		return b.fault("an HTTP status line (NPH is not supported: print a Status field): " + quote(text))
-	case !isField || !validToken(name):
+	case !isField:
 		return b.fault("this is no header field: " + quote(text))
-	}
-	value = strings.Trim(value, " \t")
-	if hasControl(value) {
+	case hasControl(value):
 		return b.fault("a header field holds control bytes: " + quote(text))
 	}
-	return b.takeField(http.CanonicalHeaderKey(name), value)
+	return b.takeField(key, value)
 }
 
 // hasControl reports whether a value holds what RFC 9110, section 5.5, has no

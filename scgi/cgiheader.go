@@ -41,16 +41,15 @@ func readAnswerHeader(r *bufio.Reader) (status int, reason string, header http.H
 			return 0, "", nil, errLargeAnswer
 		}
 		size += len(line)
-		name, value, ok := bytes.Cut(line, []byte(":"))
-		if !ok || !validToken(string(name)) {
+		key, value, ok := parseField(string(line))
+		switch {
+		case !ok:
 			return 0, "", nil, badAnswerLine(fields, line)
-		}
-		key, text := http.CanonicalHeaderKey(string(name)), strings.Trim(string(value), " \t")
-		if key != "Status" {
-			header[key] = append(header[key], text)
+		case key != "Status":
+			header[key] = append(header[key], value)
 			continue
 		}
-		if status, reason, ok = parseStatus(text); !ok {
+		if status, reason, ok = parseStatus(value); !ok {
 			return 0, "", nil, badAnswerLine(fields, line)
 		}
 	}
@@ -91,6 +90,15 @@ func readLine(r *bufio.Reader, max int) ([]byte, error) {
 		line = bytes.TrimSuffix(line, []byte("\n"))
 		return bytes.TrimSuffix(line, []byte("\r")), nil
 	}
+}
+
+// parseField parses a header field, "name: value", and makes the name canonical.
+func parseField(line string) (key, value string, ok bool) {
+	name, value, ok := strings.Cut(line, ":")
+	if !ok || !validToken(name) {
+		return "", "", false
+	}
+	return http.CanonicalHeaderKey(name), strings.Trim(value, " \t"), true
 }
 
 // parseStatus parses "404 Not Found"; the reason may be missing.

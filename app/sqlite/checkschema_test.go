@@ -33,6 +33,7 @@ func TestCheckSchema(t *testing.T) {
 		"CREATE TRIGGER mine AFTER INSERT ON messages BEGIN SELECT 1; END":                                                {"schema: the trigger mine on the table messages is none of windsock's"},
 		"CREATE UNIQUE INDEX mine ON ids (id)":                                                                            {"schema: the index mine on the table ids is none of windsock's"},
 		"CREATE TABLE mine (a UNIQUE); CREATE INDEX i ON mine (a); CREATE VIEW seen AS SELECT seq FROM messages; ANALYZE": nil,
+		"PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, '-- 16 bytes', ' -- a hash\t\n')":       nil,
 	} {
 		found, err := sqlite.Check(t.Context(), newStore(t, 40, do), nil)
 		require.NoError(t, err, do)
