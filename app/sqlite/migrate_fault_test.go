@@ -20,7 +20,7 @@ import (
 )
 
 // migrated is how many messages are in the store that is brought up to date.
-const migrated = 300
+const migrated = 60
 
 // A store is brought up to date as a whole or not at all, whatever call of the
 // disk fails, is where the process is killed or the power goes. It is opened by
@@ -35,8 +35,8 @@ func TestMigrateFaults(t *testing.T) {
 	t.Log("calls:", whole.calls)
 
 	versions := map[int]bool{} // that were left
-	for _, call := range []string{"write -wal", "sync -wal", "write ", "sync ", "map -shm", "delete -wal"} {
-		for _, outcome := range []outcome{notDone, halfDone, doneToo, killed, powerLost} {
+	for _, call := range []string{"write -wal", "sync -wal", "write ", "sync "} {
+		for _, outcome := range []outcome{halfDone, doneToo, killed, powerLost} {
 			t.Run(call+", "+string(outcome), func(t *testing.T) {
 				require.Positive(t, whole.calls[call], "or nothing is tested here")
 				for _, n := range spread(whole.calls[call]) {
@@ -100,7 +100,7 @@ func TestMigrateDiskFull(t *testing.T) {
 	makeVersion1(t, from, migrated)
 	template, err := os.ReadFile(from)
 	require.NoError(t, err)
-	for _, n := range []int{1, 2, 20, 40} {
+	for _, n := range []int{1, 2, 10, 20} {
 		for _, outcome := range []outcome{notDone, halfDone} {
 			d := newDisk(t, map[string][]byte{"": bytes.Clone(template)})
 			d.fault = fault{"write -wal", n, outcome, sqlite3.SQLITE_FULL}
