@@ -1,14 +1,32 @@
 package app
 
-import "time"
-
-const (
-	// steadyFor is how long the clock must have gone on undisturbed before
-	// anything is thrown away by it.
-	steadyFor = time.Hour
-	// clockSet is from what difference on it was set, and not only corrected.
-	clockSet = time.Minute
+import (
+	"math"
+	"time"
 )
+
+// steadyFor is how long the clock must have gone on undisturbed before anything
+// is thrown away by it.
+var steadyFor = steadyTime()
+
+// steadyText is that as text, and 1h it stays. It is a variable for one reason
+// only, that the tests of retention can link a binary with
+//
+//	-ldflags "-X github.com/windsock-scgi/windsock/app.steadyText=0s"
+//
+// and need not wait. Nothing sets it at run time.
+var steadyText = "1h"
+
+func steadyTime() time.Duration {
+	d, err := time.ParseDuration(steadyText)
+	if err != nil {
+		return math.MaxInt64 // it was linked wrongly: nothing is thrown away
+	}
+	return d
+}
+
+// clockSet is from what difference on the clock was set, and not only corrected.
+const clockSet = time.Minute
 
 // steadyClock is a wall clock that is not believed at once. A machine without a
 // battery for its clock starts in the wrong year, and a mistyped date is a year

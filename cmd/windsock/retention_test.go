@@ -1,11 +1,14 @@
 package main_test
 
 import (
+	"database/sql"
 	"fmt"
 	"io"
 	"net/http"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -78,6 +81,70 @@ func TestKeep(t *testing.T) {
 	again := exported(t, dir)
 	assert.EqualValues(t, 3002, again[len(again)-1]["seq"], "it is stored again: nobody knows it any more")
 	assert.Zero(t, p.stop())
+}
+
+// serveAtOnce serves with a clock that is believed at once, and not after an hour,
+// which only the linker can say.
+func serveAtOnce(t *testing.T, dir string, args ...string) *process {
+	t.Helper()
+	flags := append([]string{"-ldflags", "-X github.com/windsock-scgi/windsock/app.steadyText=0s"}, buildFlags...)
+	p := launch(t, dir, exec.Command(binary(t, flags...), append([]string{"serve"}, args...)...))
+	p.waitFor(`"message":"serving"`)
+	return p
+}
+
+// What is older than it may be goes, and nothing else: first addresses, then
+// whole messages, then the addresses that are left.
+func TestKeepAge(t *testing.T) {
+	dir := folder(t)
+	p := serve(t, dir)
+	fill(t, p, "many", 6)
+	require.Zero(t, p.stop())
+	makeOlder(t, dir, 3, 3*time.Hour)
+	assertKept(t, dir, []int{1, 2, 3, 4, 5, 6}, []int{1, 2, 3, 4, 5, 6})
+
+	pruned := func(p *process, what string) {
+		t.Helper()
+		p.waitFor(what + `,"bytes":0`)
+		assert.Zero(t, p.stop())
+	}
+	pruned(serveAtOnce(t, dir, "--keep-addresses", "2h"), `"messages":0,"through":0,"addresses":3`)
+	assertKept(t, dir, []int{1, 2, 3, 4, 5, 6}, []int{4, 5, 6})
+	pruned(serveAtOnce(t, dir, "--keep", "2h"), `"messages":3,"through":3,"addresses":0`)
+	assertKept(t, dir, []int{4, 5, 6}, []int{4, 5, 6})
+
+	p = serveAtOnce(t, dir, "--keep-addresses", "0")
+	fill(t, p, "more", 2)
+	pruned(p, `"messages":0,"through":0,"addresses":3`)
+	assertKept(t, dir, []int{4, 5, 6, 7, 8}, nil)
+}
+
+// makeOlder lets a stopped windsock's messages up to a seq be received earlier.
+func makeOlder(t *testing.T, dir string, through int, by time.Duration) {
+	t.Helper()
+	db, err := sql.Open("sqlite", storeIn(dir))
+	require.NoError(t, err)
+	_, err = db.Exec("UPDATE messages SET received = received - ?, time_created = time_created - ?, time_uploaded = time_uploaded - ? WHERE seq <= ?",
+		by.Microseconds(), int64(by.Seconds()), int64(by.Seconds()), through)
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+}
+
+// assertKept compares the seqs that are stored, and those that have an address.
+func assertKept(t *testing.T, dir string, all, addressed []int) {
+	t.Helper()
+	var kept, with []int
+	for _, entry := range exported(t, dir) {
+		seq := int(entry["seq"].(float64))
+		kept = append(kept, seq)
+		if entry["address"] != nil {
+			with = append(with, seq)
+		}
+	}
+	assert.Equal(t, all, kept)
+	assert.Equal(t, addressed, with)
+	_, stderr, code := run(t, dir, "", "check")
+	assert.Zero(t, code, stderr)
 }
 
 // Without their addresses, messages come in as ever.
