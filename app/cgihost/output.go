@@ -13,7 +13,7 @@ import (
 // by then: whoever has left the group may keep it open for years.
 type output struct {
 	pipe *os.File
-	last int // bytes that may still be in the pipe after endsHere; 0 before
+	rest io.Reader // what is in the pipe by the end of the group; nil before
 }
 
 // maxPipe is the most that a pipe holds (fs.pipe-max-size).
@@ -27,36 +27,36 @@ func (o *output) endsHere() {
 
 // Read implements io.Reader.
 func (o *output) Read(p []byte) (int, error) {
-	if o.last == 0 {
+	if o.rest == nil {
 		n, err := o.pipe.Read(p)
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
-		o.last = maxPipe
 		_ = o.pipe.SetReadDeadline(time.Time{}) // for what does not wait
+		o.rest = io.LimitReader(present{o.pipe}, maxPipe)
 	}
-	n := o.readWhatIsThere(p[:min(len(p), o.last)])
-	if o.last -= n; n == 0 || o.last == 0 {
-		o.last = 1 // and not 0, which is before
-		return n, io.EOF
-	}
-	return n, nil
+	return o.rest.Read(p)
 }
 
-// readWhatIsThere reads without waiting.
-func (o *output) readWhatIsThere(p []byte) (n int) {
-	raw, err := o.pipe.SyscallConn()
+// present is what is in a pipe at the moment, and ends where it would have to be
+// waited for.
+type present struct{ pipe *os.File }
+
+// Read implements io.Reader.
+func (r present) Read(p []byte) (n int, err error) {
+	raw, err := r.pipe.SyscallConn()
 	if err != nil {
-		return 0
+		return 0, err
 	}
 	_ = raw.Read(func(fd uintptr) bool { // n says it all
 		for {
-			var err error
 			if n, err = syscall.Read(int(fd), p); err != syscall.EINTR {
-				n = max(n, 0)
 				return true
 			}
 		}
 	})
-	return n
+	if n <= 0 {
+		return 0, io.EOF
+	}
+	return n, nil
 }
