@@ -245,6 +245,37 @@ func TestPruneBySize(t *testing.T) {
 	assert.Equal(t, "ok", query[string](t, log, "PRAGMA integrity_check"))
 }
 
+// A cut makes more room than was missing, so that what comes next is not at once
+// too much again: pruning is not for every batch.
+func TestPruneLeavesRoom(t *testing.T) {
+	log := open(t, newPath(t))
+	keep := app.Keep{Bytes: 4 << 20}
+	n := 0
+	some := func(messages int) {
+		var batch []app.Message
+		for range messages {
+			n++
+			m := message(n)
+			m.Data = fmt.Appendf(nil, `"%01900d"`, n) // two of them are a page
+			batch = append(batch, m)
+		}
+		_, err := log.Append(batch)
+		require.NoError(t, err)
+	}
+	for range 25 {
+		some(100)
+	}
+	require.Positive(t, prune(t, log, keep, day(1)))
+	for range 5 {
+		some(4)
+		cut, err := log.Excess(t.Context(), keep, day(1))
+		require.NoError(t, err)
+		assert.Zero(t, cut)
+	}
+	some(20)
+	assert.Positive(t, prune(t, log, keep, day(1)), "the test must be able to fail")
+}
+
 // Without a bound in bytes, too, what is free is given back but for a quarter.
 func TestPruneGivesSpaceBack(t *testing.T) {
 	path := newPath(t)
