@@ -70,9 +70,6 @@ type checker struct {
 	// undisturbed returns an error once the store is no more what it was when
 	// the checking began.
 	undisturbed func() error
-	// otherSchema says that queries may ask for what is not there, which is a
-	// fault already.
-	otherSchema bool
 }
 
 // errDisturbed ends the look at a store that is not at rest.
@@ -131,7 +128,7 @@ func (c *checker) readResting(ctx context.Context, path string) error {
 }
 
 func (c *checker) checkLive(ctx context.Context, path string) error {
-	c.Findings, c.otherSchema = Findings{}, false
+	c.Findings = Findings{}
 	c.undisturbed = func() error { return nil }
 	r, err := openReader(readerDSN(path), 1)
 	if err != nil {
@@ -192,8 +189,6 @@ func (c *checker) messages(ctx context.Context, r *Reader) error {
 		}
 		var damaged *damagedMessage
 		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
 		case errors.As(err, &damaged) && damaged.seq > after:
 			c.fault("message %d: %s", damaged.seq, damaged.reason)
 			after = damaged.seq
@@ -231,8 +226,7 @@ func (c *checker) message(e *app.Entry) {
 func (c *checker) skip(ctx context.Context, r *Reader, after int64, cause error) int64 {
 	readable := func(after int64) bool {
 		_, err := r.raw(ctx, after, 1)
-		var damaged *damagedMessage
-		return !isDamage(err) && (!errors.As(err, &damaged) || damaged.seq > after)
+		return !isDamage(err) && !errors.As(err, new(*damagedMessage))
 	}
 	after = max(after, 0)
 	bad, good := after, int64(math.MaxInt64)
@@ -241,7 +235,6 @@ func (c *checker) skip(ctx context.Context, r *Reader, after int64, cause error)
 			good = after + step
 			break
 		}
-		bad = after + step
 	}
 	if good == math.MaxInt64 {
 		c.fault("messages from %d on cannot be read: %v", after+1, cause)
@@ -256,16 +249,6 @@ func (c *checker) skip(ctx context.Context, r *Reader, after int64, cause error)
 	}
 	c.fault("messages from %d to %d cannot be read, if there are any: %v", after+1, good, cause)
 	return good
-}
-
-// raw reads the messages after a seq, those too that a page would not hold. With
-// an error come those before it.
-func (r *Reader) raw(ctx context.Context, after int64, limit int) ([]app.Entry, error) {
-	found := finding{q: app.Query{Limit: limit}}
-	err := r.view(ctx, func(tx *sql.Tx) error {
-		return found.read(ctx, tx, forward, seqs{after + 1, math.MaxInt64})
-	})
-	return found.entries, err
 }
 
 // ends returns the lowest and the highest seq.
@@ -349,8 +332,8 @@ func (c *checker) unreadable(err error) error {
 	case isDamage(err):
 		c.fault("it cannot be read through: %v", err)
 		return nil
-	case isOtherSchema(err) && c.otherSchema:
-		return nil // it has been said
+	case isOtherSchema(err) && len(c.Faults) > 0:
+		return nil // it asks for what schema has missed
 	}
 	return err
 }

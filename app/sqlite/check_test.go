@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -267,4 +268,25 @@ func TestCheckDisturbed(t *testing.T) {
 	assert.Equal(t, 2, looks)
 	assert.Len(t, found.Faults, 1)
 	assert.Equal(t, int64(300), found.Messages)
+}
+
+// It is not read to its end first.
+func TestCheckDisturbedSoon(t *testing.T) {
+	path := newStore(t, 3000)
+	var read []int64
+	found, err := sqlite.Check(t.Context(), path, func(doing string, done, _ int64) {
+		if doing == "checking messages" {
+			read = append(read, done)
+			require.NoError(t, os.Chtimes(path, time.Time{}, time.Unix(1_301_774_389, 0)))
+		}
+	})
+	require.NoError(t, err)
+	assert.Equal(t, []int64{1000, 1000, 2000, 3000}, read)
+	assert.Empty(t, found.Faults)
+}
+
+func TestCheckEnded(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := sqlite.Check(ctx, newStore(t, 3000), func(string, int64, int64) { cancel() })
+	assert.ErrorIs(t, err, context.Canceled)
 }

@@ -35,24 +35,18 @@ func (c *checker) schema(ctx context.Context, tx *sql.Tx) error {
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		switch made, found := have[name]; {
 		case !found:
-			c.schemaFault("the %s %s is missing", want[name].kind, name)
+			c.fault("schema: the %s %s is missing", want[name].kind, name)
 		case made != want[name]:
-			c.schemaFault("the %s %s is not as windsock makes it: %.300s", want[name].kind, name, made.sql)
+			c.fault("schema: the %s %s is not as windsock makes it: %.300s", want[name].kind, name, made.sql)
 		}
 		delete(have, name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(have)) {
 		if _, ours := want[have[name].table]; ours {
-			c.schemaFault("the %s %s on the table %s is none of windsock's", have[name].kind, name, have[name].table)
+			c.fault("schema: the %s %s on the table %s is none of windsock's", have[name].kind, name, have[name].table)
 		}
 	}
 	return nil
-}
-
-// schemaFault is a fault after which queries may well not fit.
-func (c *checker) schemaFault(format string, args ...any) {
-	c.otherSchema = true
-	c.fault("schema: "+format, args...)
 }
 
 // newSchema is what a new store has.

@@ -131,16 +131,13 @@ func TestDamagedLeaf(t *testing.T) {
 	path := newStore(t, indexedStore)
 	content, err := os.ReadFile(path)
 	require.NoError(t, err)
-	at := bytes.Index(content, []byte(`{"name":"n300"}`)) / pageSize * pageSize
-	require.Equal(t, byte(0x0d), content[at], "a leaf of the table")
+	at := leafOf(t, content, `{"name":"n300"}`)
 	clear(content[at : at+pageSize])
 	require.NoError(t, os.WriteFile(path, content, 0o600))
 
 	found, err := sqlite.Check(t.Context(), path, nil)
 	require.NoError(t, err)
-	var first, last int64
-	_, err = fmt.Sscanf(found.Faults[0], "messages from %d to %d cannot be read", &first, &last)
-	require.NoError(t, err, found.Faults[0])
+	first, last := cannotBeRead(t, found.Faults[0])
 	assert.True(t, first > 200 && first <= 300 && 300 <= last && last < 400, found.Faults[0])
 	assert.Equal(t, indexedStore-(last-first+1), found.Messages, "the others are looked at")
 
@@ -154,6 +151,98 @@ func TestDamagedLeaf(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, page.Entries, int(first-1))
 	storeDecoded(t, log, indexedStore+1, indexedStore+100)
+}
+
+// leafOf is where the leaf of the messages is that holds some text.
+func leafOf(t *testing.T, content []byte, text string) (at int) {
+	t.Helper()
+	at = bytes.Index(content, []byte(text)) / pageSize * pageSize
+	require.Equal(t, byte(0x0d), content[at], "a leaf of the table")
+	return at
+}
+
+// cannotBeRead is which messages a fault says cannot be read.
+func cannotBeRead(t *testing.T, fault string) (first, last int64) {
+	t.Helper()
+	_, err := fmt.Sscanf(fault, "messages from %d to %d cannot be read", &first, &last)
+	require.NoError(t, err, fault)
+	return first, last
+}
+
+// However many pages are damaged, the first one and others, check says of each
+// what it hides, no message more, and looks at all that is between.
+func TestDamagedLeaves(t *testing.T) {
+	path := newStore(t, indexedStore)
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	for _, text := range []string{`{"name":"n3"}`, `{"name":"n300"}`, `{"name":"n501"}`, `{"name":"n801"}`} {
+		at := leafOf(t, content, text)
+		clear(content[at : at+pageSize])
+	}
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	found, err := sqlite.Check(t.Context(), path, nil)
+	require.NoError(t, err)
+	r, err := sqlite.OpenReadOnly(path)
+	require.NoError(t, err)
+	defer r.Close()
+	hidden := int64(0)
+	for i, text := range []int64{3, 300, 501, 801} {
+		first, last := cannotBeRead(t, found.Faults[i])
+		hidden += last - first + 1
+		assert.True(t, first <= text && text <= last, found.Faults[i])
+		for _, seq := range []int64{first, last} {
+			none, err := r.Salvage(t.Context(), seq-1, 1)
+			assert.ErrorContains(t, err, "the store is damaged", seq)
+			assert.Empty(t, none)
+		}
+		next, err := r.Salvage(t.Context(), last, 1)
+		require.NoError(t, err)
+		assert.Equal(t, last+1, next[0].Seq)
+		before, err := r.Salvage(t.Context(), max(0, first-3), 1000)
+		assert.ErrorContains(t, err, fmt.Sprintf("reading after %d: the store is damaged (run windsock check)", first-1))
+		assert.Len(t, before, int(min(2, first-1)))
+	}
+	assert.NotContains(t, found.Faults[4], "messages from")
+	assert.Equal(t, indexedStore-hidden, found.Messages)
+}
+
+// Messages out of order are named, and those behind them looked at.
+func TestDamagedOrder(t *testing.T) {
+	path := newStore(t, indexedStore)
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	page := content[leafOf(t, content, `{"name":"n300"}`):][:pageSize]
+	swapped := binary.BigEndian.Uint32(page[8:]) // where the first two cells are
+	binary.BigEndian.PutUint32(page[8:], swapped<<16|swapped>>16)
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	found, err := sqlite.Check(t.Context(), path, nil)
+	require.NoError(t, err)
+	assert.Contains(t, found.Faults[0], "it is out of order")
+	assert.EqualValues(t, indexedStore, found.Newest)
+	assert.Greater(t, found.Messages, int64(indexedStore-40), "one page has no more")
+}
+
+// Where ids cannot be read through, all else is looked at still.
+func TestDamagedIDs(t *testing.T) {
+	path := newStore(t, indexedStore, "UPDATE keys SET callsign = 'G8XYY' WHERE seq = 16")
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	id, damaged := decoded(t, 300).ID, 0
+	for at := 0; at < len(content); at += pageSize {
+		if page := content[at : at+pageSize]; page[0] == 0x0a && bytes.Contains(page, id[:]) {
+			clear(page)
+			damaged++
+		}
+	}
+	require.Equal(t, 1, damaged)
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	found, err := sqlite.Check(t.Context(), path, nil)
+	require.NoError(t, err)
+	require.Greater(t, len(found.Faults), 2)
+	assert.Contains(t, found.Faults[0], "message 16: an Idempotency-Key")
+	assert.Contains(t, found.Faults[1], "it cannot be read through: ")
+	assert.Contains(t, found.Faults[2], "structure: ")
+	assert.EqualValues(t, indexedStore, found.Messages)
 }
 
 // The file's header says what it is.

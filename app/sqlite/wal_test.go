@@ -80,6 +80,8 @@ func TestOpenOlderFile(t *testing.T) {
 	for range 2 {
 		_, err := sqlite.Open(backup)
 		require.ErrorContains(t, err, backup+"-wal is not this file's")
+		_, err = sqlite.Check(t.Context(), backup, nil)
+		require.ErrorContains(t, err, backup+"-wal is not this file's")
 		after := folder(t, backup)
 		delete(after, filepath.Base(backup)+".lock")
 		assert.Equal(t, before, after, "left as it is")

@@ -119,7 +119,7 @@ func damagePage(t *testing.T, dir, text string) {
 }
 
 // Without its first or its last page nobody knows what the log holds: it does
-// not start.
+// not start. What is on other pages can be taken out.
 func TestDamagedEnd(t *testing.T) {
 	for _, text := range []string{`"number 0"`, `"number 99"`} {
 		dir := folder(t)
@@ -130,10 +130,36 @@ func TestDamagedEnd(t *testing.T) {
 		_, stderr, code := run(t, dir, "", "serve")
 		assert.Equal(t, 1, code)
 		assert.Contains(t, stderr, "the store is damaged (run windsock check)")
-		_, stderr, code = run(t, dir, "", "check")
+		stdout, stderr, code := run(t, dir, "", "check")
 		assert.Equal(t, 1, code)
 		assert.Contains(t, stderr, "cannot be read")
+		assert.Contains(t, stderr, "restore the newest backup")
+		assert.Contains(t, stderr, "windsock export gives what can be read")
+		assertSalvaged(t, dir, stderr, stdout)
 	}
+}
+
+// assertSalvaged takes out all that check could read, as it says: from the
+// beginning up to a fault, and behind it.
+func assertSalvaged(t *testing.T, dir, faults, found string) {
+	t.Helper()
+	var first, last, readable int
+	_, faults, _ = strings.Cut(faults, "messages from ")
+	_, err := fmt.Sscanf(faults, "%d", &first)
+	require.NoError(t, err)
+	_, found, _ = strings.Cut(found, ", ")
+	_, err = fmt.Sscanf(found, "%d messages", &readable)
+	require.NoError(t, err)
+	out, stderr, code := run(t, dir, "", "export")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, stderr, fmt.Sprintf("reading after %d: the store is damaged (run windsock check)", first-1))
+	if _, err := fmt.Sscanf(faults, "%d to %d cannot", &first, &last); err == nil { // else there is nothing behind it
+		behind, stderr, code := run(t, dir, "", "export", "--after", fmt.Sprint(last))
+		assert.Zero(t, code, stderr)
+		out += behind
+	}
+	assert.Equal(t, readable, strings.Count(out, "\n"))
+	assert.NotZero(t, readable)
 }
 
 // A store that cannot even be opened is a fault of the store: check says what to
@@ -169,7 +195,7 @@ func postNumbers(t *testing.T, dir string, n int) {
 func TestDamagedPage(t *testing.T) {
 	dir := folder(t)
 	p := serve(t, dir)
-	postNumbers(t, dir, 1000)
+	postNumbers(t, dir, 4000) // of which a start reads the newest, some 1,000
 	assert.Zero(t, p.stop())
 	damagePage(t, dir, `"number 500"`)
 	p = serve(t, dir)
@@ -189,10 +215,11 @@ func TestDamagedPage(t *testing.T) {
 	assert.Equal(t, http.StatusOK, ask("last=1"))
 
 	for range 2 { // while it serves, and afterwards
-		_, stderr, code := run(t, dir, "", "check")
+		stdout, stderr, code := run(t, dir, "", "check")
 		assert.Equal(t, 1, code)
 		assert.Regexp(t, `fault: sqlite:data/windsock.db: messages from \d+ to \d+ cannot be read`, stderr)
 		assert.Contains(t, stderr, "restore the newest backup")
+		assertSalvaged(t, dir, stderr, stdout)
 		if p.cmd.ProcessState == nil {
 			assert.Zero(t, p.stop())
 		}

@@ -57,10 +57,7 @@ func (c *exportCommand) Run(env program.Environment) error {
 func (c *exportCommand) export(ctx context.Context, log *sqlite.Reader, out *bufio.Writer, warnings io.Writer) error {
 	var line []byte
 	for after := c.After; ; {
-		page, err := log.Read(ctx, app.Query{After: after, Limit: exportPage})
-		if err != nil {
-			return fmt.Errorf("reading after %d: %w", after, err)
-		}
+		page, err := readPage(ctx, log, after)
 		if after > 0 && page.Oldest > after+1 {
 			fmt.Fprintf(warnings, "windsock: messages %d to %d are not kept any longer, the oldest one is %d\n",
 				after+1, page.Oldest-1, page.Oldest)
@@ -70,6 +67,9 @@ func (c *exportCommand) export(ctx context.Context, log *sqlite.Reader, out *buf
 			if _, err := out.Write(line); err != nil {
 				return err
 			}
+		}
+		if err != nil {
+			return err
 		}
 		atEnd := page.Next == after
 		after = page.Next
@@ -83,4 +83,19 @@ func (c *exportCommand) export(ctx context.Context, log *sqlite.Reader, out *buf
 			return err
 		}
 	}
+}
+
+// readPage reads the next messages, of a damaged store what there is of them: with
+// an error come those before the damage.
+func readPage(ctx context.Context, log *sqlite.Reader, after int64) (app.Page, error) {
+	page, err := log.Read(ctx, app.Query{After: after, Limit: exportPage})
+	if err == nil {
+		return page, nil
+	}
+	page = app.Page{Next: after}
+	page.Entries, err = log.Salvage(ctx, after, exportPage)
+	if n := len(page.Entries); n > 0 {
+		page.Next = page.Entries[n-1].Seq
+	}
+	return page, err
 }
