@@ -189,10 +189,13 @@ func (c *checker) messages(ctx context.Context, r *Reader) error {
 		}
 		var damaged *damagedMessage
 		switch {
-		case errors.As(err, &damaged) && damaged.seq > after:
+		case errors.As(err, &damaged):
 			c.fault("message %d: %s", damaged.seq, damaged.reason)
-			after = damaged.seq
-		case damaged != nil || isDamage(err):
+			if len(found) == 0 {
+				after++ // or it would go round in circles
+			}
+			after = max(after, damaged.seq)
+		case isDamage(err):
 			if after = c.skip(ctx, r, after, err); after == math.MaxInt64 {
 				return ctx.Err()
 			}
@@ -226,7 +229,7 @@ func (c *checker) message(e *app.Entry) {
 func (c *checker) skip(ctx context.Context, r *Reader, after int64, cause error) int64 {
 	readable := func(after int64) bool {
 		_, err := r.raw(ctx, after, 1)
-		return !isDamage(err) && !errors.As(err, new(*damagedMessage))
+		return !isDamage(err)
 	}
 	after = max(after, 0)
 	bad, good := after, int64(math.MaxInt64)

@@ -28,6 +28,7 @@ var roles = map[string]func(path string) int{
 	"file size limit": fileSizeLimitRole,
 	"faulty":          faultyRole,
 	"full":            fullRole,
+	"full prune":      fullPruneRole,
 	"backup":          backupRole,
 	"prune":           pruneRole,
 	"faulty prune":    faultyPruneRole,

@@ -164,6 +164,21 @@ func TestCloseWithReader(t *testing.T) {
 // fullRole opens the store on a disk that is full for a while, reads it and
 // appends.
 func fullRole(path string) int {
+	return onFullDisk(path, func(log *sqlite.Log) (int, error) {
+		receipts, err := log.Append(messages(20, 21))
+		return len(receipts), err
+	})
+}
+
+// fullPruneRole prunes it.
+func fullPruneRole(path string) int {
+	return onFullDisk(path, func(log *sqlite.Log) (int, error) {
+		done, err := log.Prune(app.Cut{Messages: 20, Now: day(1)})
+		return done.Messages, err
+	})
+}
+
+func onFullDisk(path string, do func(*sqlite.Log) (int, error)) int {
 	runtime.LockOSThread() // strace counts a thread's system calls
 	log, err := sqlite.Open(path)
 	if err != nil {
@@ -173,12 +188,12 @@ func fullRole(path string) int {
 	n, err := readPages(context.Background(), log)
 	fmt.Println("read:", n, err)
 	for range 3 {
-		receipts, err := log.Append(messages(20, 21))
+		n, err := do(log)
 		if errors.Is(err, app.ErrDiskFull) && !errors.Is(err, app.ErrLogFailed) {
 			fmt.Println("full")
 			continue
 		}
-		fmt.Println("stored:", len(receipts), err)
+		fmt.Println("done:", n, err)
 	}
 	os.Exit(0) // as if killed, so that closing writes nothing
 	return 0
@@ -187,23 +202,37 @@ func fullRole(path string) int {
 // A full disk keeps nobody from reading. What recovery found is made durable
 // before the first append that works.
 func TestOpenDiskFull(t *testing.T) {
+	path := assertSettled(t, "full", "read: 20 <nil>\nfull\ndone: 2 <nil>\ndone: 2 <nil>\n")
+	assert.Equal(t, entries(1, 21), readAll(t, open(t, path)))
+}
+
+// And before anything is pruned.
+func TestPruneDiskFull(t *testing.T) {
+	path := assertSettled(t, "full prune", "read: 20 <nil>\nfull\ndone: 20 <nil>\ndone: 0 <nil>\n")
+	assert.Empty(t, readAll(t, open(t, path)))
+}
+
+// assertSettled lets a role open a store on a disk that is full then and for the
+// first thing that it does, and looks at what it says and when it syncs.
+func assertSettled(t *testing.T, role, want string) (path string) {
+	t.Helper()
 	frontend.RequireProgram(t, "strace", "strace")
-	from, path := newPath(t), newPath(t)
+	path = newPath(t)
+	from := newPath(t)
 	log := open(t, from)
 	store(t, log, 1, 20)
 	copyFile(t, from, path)
 	copyFile(t, from+"-wal", path+"-wal")
 
-	// No space to write, while it is opened and for one append.
 	self, err := os.Executable()
 	require.NoError(t, err)
 	trace := t.TempDir() + "/trace"
 	cmd := exec.CommandContext(t.Context(), "strace", "-f", "-o", trace, "-P", path, "-P", path+"-wal",
 		"-y", "-e", "trace=pwrite64,fsync,fdatasync", "-e", "inject=pwrite64:error=ENOSPC:when=1..2", self)
-	cmd.Env = environment("full", path)
+	cmd.Env = environment(role, path)
 	out, err := cmd.Output()
 	require.NoError(t, err)
-	assert.Equal(t, "read: 20 <nil>\nfull\nstored: 2 <nil>\nstored: 2 <nil>\n", string(out))
+	assert.Equal(t, want, string(out))
 
 	calls, err := os.ReadFile(trace)
 	require.NoError(t, err)
@@ -226,5 +255,5 @@ func TestOpenDiskFull(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, (int(info.Size())+32<<10-1)/(32<<10), rewritten, "all of the log, 32 KiB at a time")
 	assert.Equal(t, []string{"full", "log", "log synced", "log", "log synced"}, slices.Compact(order)[:5])
-	assert.Equal(t, entries(1, 21), readAll(t, open(t, path)))
+	return path
 }
