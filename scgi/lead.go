@@ -7,9 +7,9 @@ import (
 )
 
 // lead is who accepts from a queue that says whether it was empty: one goroutine,
-// the leader, which serves some connections itself and then accepts again. To hand
-// one to another goroutine wakes a thread, as long as a processor is idle, and
-// that costs more than a short request.
+// the leader, which serves a connection itself that came to an empty queue, and
+// then accepts again. To hand one to another goroutine wakes a thread, as long as a
+// processor is idle, and that costs more than a short request.
 //
 // A leader that keeps others waiting loses the lead: a watch that sees it at the
 // same connection twice lets another goroutine accept, and the old leader becomes
@@ -24,9 +24,8 @@ type lead struct {
 	turn atomic.Uint64
 
 	// Whoever has the lead uses these.
-	inRow int // connections that were accepted since the queue was last empty
-	shy   int // the leader does not serve so many of the next ones itself
-	slow  int // about what shy is to be the next time
+	shy  int // the leader does not serve so many of the next connections itself
+	slow int // about what shy is to be the next time
 
 	watched  *time.Timer // calls watch
 	watching atomic.Bool // it is set
@@ -34,9 +33,6 @@ type lead struct {
 }
 
 const (
-	// maxInRow is how many connections a leader serves itself while others are
-	// queued: with more, other processors have work.
-	maxInRow = 8
 	// quickly is how long a leader may take for one, lest it becomes shy.
 	quickly = 100 * time.Microsecond
 	maxShy  = 1 << 16
@@ -75,15 +71,11 @@ func (l *lead) run() {
 // wants reports whether the leader is to serve the connection itself that it has
 // just accepted.
 func (l *lead) wants() bool {
-	l.inRow++
-	if l.queue.waited() {
-		l.inRow = 1
-	}
 	if l.shy > 0 {
 		l.shy--
 		return false
 	}
-	return l.inRow <= maxInRow
+	return l.queue.waited()
 }
 
 // serve serves a connection, and reports whether the goroutine is still the leader.
