@@ -144,6 +144,64 @@ func TestIDsOfFailedBatch(t *testing.T) {
 	assert.Equal(t, entries(1, 150), readAll(t, log))
 }
 
+// A batch that fails while it is looked at what is forgotten next makes nothing be
+// forgotten that was not.
+func TestFailedLookAtIDs(t *testing.T) {
+	log := open(t, newPath(t))
+	log.SortAt(100)
+	log.ForgetAt(300)
+	batch := func(first int) []app.Message {
+		batch := messages(first, first+99)
+		for i := range batch {
+			batch[i].ClientCreated = int64(first + i)
+		}
+		return batch
+	}
+	first := 1
+	append := func() error {
+		_, err := log.Append(batch(first))
+		if err == nil {
+			first += 100
+		}
+		return err
+	}
+	for log.InMemory() != 100 || first == 101 {
+		require.NoError(t, append())
+	}
+	shell(t, log, `CREATE TEMP VIEW ids AS SELECT abs(-9223372036854775807 - 1) AS client_created, 0 AS id, 0 AS seq;
+		CREATE TEMP TRIGGER none INSTEAD OF INSERT ON ids BEGIN SELECT 1; END`)
+	var err error
+	for err == nil {
+		err = append()
+	}
+	require.ErrorContains(t, err, "indexing messages: integer overflow")
+	require.NotErrorIs(t, err, app.ErrLogFailed)
+	shell(t, log, "DROP VIEW temp.ids")
+	receipts, err := log.Append(batch(1))
+	require.NoError(t, err)
+	assert.Equal(t, again(1, 100), receipts)
+}
+
+// What memory holds of the IDs is bounded, also where most messages are pruned
+// before their IDs are written.
+func TestIDsInMemoryAreBounded(t *testing.T) {
+	for _, keep := range []int{0, 20, 150, 1_000_000} {
+		log := open(t, newPath(t))
+		log.SortAt(100)
+		log.ForgetAt(300)
+		for last := 15; last < 3000; last += 15 {
+			store(t, log, last-14, last)
+			require.Less(t, log.InMemory(), 300+2*100+15)
+			if last > keep {
+				pruneSteps(t, log, app.Cut{Messages: int64(last - keep), Now: time.Now()})
+			}
+			if last%500 == 0 { // some are written, the others pruned
+				pruneSteps(t, log, app.Cut{Messages: int64(last), Now: time.Now()})
+			}
+		}
+	}
+}
+
 // A seq that is taken is not given again: then the store is damaged, and nothing
 // more is stored.
 func TestConflictIsDamage(t *testing.T) {
