@@ -2,6 +2,8 @@ package sqlite_test
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
@@ -124,6 +126,39 @@ func TestIDsArePruned(t *testing.T) {
 			})
 		}
 	}
+}
+
+// IDs are written in the table's order: in an old store, where each stands on a page
+// of its own, a commit writes a few of its pages, and not one for each.
+func TestIDsAreWrittenInOrder(t *testing.T) {
+	path := newPath(t)
+	log := open(t, path)
+	random := rand.New(rand.NewPCG(1, 2))
+	n := 0
+	storeAny := func(size int) {
+		batch := messages(n+1, n+size)
+		for i := range batch {
+			batch[i].ClientCreated = random.Int64()
+		}
+		_, err := log.Append(batch)
+		require.NoError(t, err)
+		n += size
+	}
+	for n < 10*sqlite.IndexIDs {
+		storeAny(sqlite.IndexIDs)
+	}
+	pages := func() int64 {
+		info, err := os.Stat(path + "-wal")
+		require.NoError(t, err)
+		return info.Size() / pageSize
+	}
+	before, indexed := pages(), query[int](t, log, "SELECT count(*) FROM ids")
+	const commits = 20
+	for range commits {
+		storeAny(1)
+	}
+	assert.Greater(t, query[int](t, log, "SELECT count(*) FROM ids"), indexed+commits*20)
+	assert.Less(t, pages()-before, int64(commits*12))
 }
 
 // A batch that was not stored leaves nothing in memory, whether its IDs would

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/windsock-scgi/windsock/app"
 	"github.com/windsock-scgi/windsock/app/sqlite"
@@ -52,6 +53,13 @@ func TestSettings(t *testing.T) {
 		"locking_mode":       "normal",
 	} {
 		assert.Equal(t, want, query[string](t, log, "PRAGMA "+name), name)
+	}
+	for _, text := range []string{"INSERT INTO meta VALUES ('name', '')", "INSERT INTO ids VALUES (1, x'00', NULL)"} {
+		err := log.Run(text)
+		var e interface{ Code() int }
+		require.ErrorAs(t, err, &e)
+		assert.Contains(t, []int{sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_NOTNULL}, e.Code(), "an extended one")
+		assert.ErrorContains(t, err, "constraint failed: ", "what failed")
 	}
 	for range 4 { // kept open, so that each is another one
 		c, err := log.Readers().Conn(t.Context())
