@@ -80,7 +80,7 @@ type index struct {
 }
 
 // seqOf returns the seq of the message that has m's ID, if there is one. One in
-// memory may have been pruned.
+// memory may have been deleted by a shell.
 func (w *writer) seqOf(m *app.Message) (seq int64, found bool, err error) {
 	var row [2]int64
 	if seq, found = w.index.recent[m.ID]; found {
