@@ -251,9 +251,31 @@ func TestConflictIsDamage(t *testing.T) {
 	assert.Len(t, readAll(t, log), 600)
 }
 
-// A seq that somebody's shell made free is not given again either.
+// IDs that were put in order are all written before others are.
+func TestManyIDsWait(t *testing.T) {
+	path := newPath(t)
+	log := open(t, path)
+	log.SortAt(2000)
+	store(t, log, 1, 1999)
+	store(t, log, 2000, 2000)
+	log.SortAt(5)
+	for n := 2001; n <= 2050; n++ {
+		store(t, log, n, n)
+	}
+	assert.Equal(t, 50*32, query[int](t, log, "SELECT count(*) FROM ids"))
+	for n := 2051; n <= 2070; n++ {
+		store(t, log, n, n)
+	}
+	require.NoError(t, log.Close())
+	log = open(t, path)
+	assert.Equal(t, again(1, 2070), store(t, log, 1, 2070))
+}
+
+// A seq that somebody's shell made free is not given again either, nor after a new
+// start as far as messages are indexed.
 func TestSeqOfDeletedIsNotUsed(t *testing.T) {
-	log := open(t, newPath(t))
+	path := newPath(t)
+	log := open(t, path)
 	store(t, log, 1, 10)
 	shell(t, log, "DELETE FROM messages WHERE seq > 7")
 	assert.Equal(t, int64(11), store(t, log, 11, 12)[0].Seq)
@@ -261,4 +283,12 @@ func TestSeqOfDeletedIsNotUsed(t *testing.T) {
 	receipts := store(t, log, 13, 14)
 	assert.Equal(t, int64(13), receipts[0].Seq)
 	assert.Equal(t, int64(14), receipts[1].Seq)
+
+	log.SortAt(4)
+	store(t, log, 15, 20)
+	store(t, log, 21, 21) // with which the others are written
+	shell(t, log, "DELETE FROM messages")
+	require.NoError(t, log.Close())
+	log = open(t, path)
+	assert.Equal(t, int64(21), store(t, log, 22, 22)[0].Seq)
 }

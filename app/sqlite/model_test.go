@@ -80,9 +80,13 @@ func newModel(t *testing.T, random *rand.Rand, time func(*rand.Rand, int) int64)
 // open opens the store with such numbers that there is much to see.
 func (m *model) open(t *testing.T, path string) {
 	m.path, m.log = path, open(t, path)
-	m.log.SortAt(40 + m.random.IntN(100))
-	m.log.ForgetAt(100 + m.random.IntN(400))
 	m.log.TrimAt(50)
+	m.set(t)
+}
+
+func (m *model) set(*testing.T) {
+	m.log.SortAt(1 + m.random.IntN(200))
+	m.log.ForgetAt(100 + m.random.IntN(400))
 }
 
 func (m *model) step(t *testing.T) {
@@ -94,6 +98,7 @@ func (m *model) step(t *testing.T) {
 		{"append", 60, func(t *testing.T) { m.append(t, 1+m.random.IntN(8)) }},
 		{"append many", 20, func(t *testing.T) { m.append(t, 1+m.random.IntN(150)) }},
 		{"fail", 10, m.fail},
+		{"set", 12, m.set},
 		{"prune", 12, m.prune},
 		{"delete", 2, m.delete},
 		{"reopen", 6, m.reopen},
