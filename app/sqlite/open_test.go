@@ -50,6 +50,10 @@ func TestSettings(t *testing.T) {
 		"synchronous":        "2", // FULL
 		"busy_timeout":       "5000",
 		"wal_autocheckpoint": "0",
+		"journal_size_limit": "163840000",
+		"secure_delete":      "1",
+		"cache_size":         "-16000",
+		"auto_vacuum":        "2", // INCREMENTAL
 		"locking_mode":       "normal",
 	} {
 		assert.Equal(t, want, query[string](t, log, "PRAGMA "+name), name)
@@ -71,6 +75,13 @@ func TestSettings(t *testing.T) {
 		assert.ErrorContains(t, err, "readonly")
 	}
 	assert.Equal(t, 4, log.Readers().Stats().MaxOpenConnections)
+}
+
+// What is not known of a store is not guessed.
+func TestOpenWithoutIndexed(t *testing.T) {
+	path := newStore(t, 10, "DELETE FROM meta WHERE key = 'indexed'")
+	_, err := sqlite.Open(path)
+	assert.ErrorContains(t, err, "reading up to where messages are indexed: no row")
 }
 
 func TestReopen(t *testing.T) {
