@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -20,13 +21,13 @@ func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	f, err := os.Open(from)
 	require.NoError(t, err)
-	kept = append(kept, f)
+	kept.Store(f, nil)
 	content, err := io.ReadAll(f)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(to, content, 0o600))
 }
 
-var kept []*os.File
+var kept sync.Map // of *os.File
 
 func TestUncleanStop(t *testing.T) {
 	path, copied := newPath(t), newPath(t)

@@ -220,11 +220,11 @@ func TestFailedLookAtIDs(t *testing.T) {
 // What memory holds of the IDs is bounded, also where most messages are pruned
 // before their IDs are written.
 func TestIDsInMemoryAreBounded(t *testing.T) {
-	for _, keep := range []int{0, 20, 150, 1_000_000} {
+	for _, keep := range []int{0, 150, 1_000_000} {
 		log := open(t, newPath(t))
 		log.SortAt(100)
 		log.ForgetAt(300)
-		for last := 15; last < 3000; last += 15 {
+		for last := 15; last < 1800; last += 15 {
 			store(t, log, last-14, last)
 			require.Less(t, log.InMemory(), 300+2*100+15)
 			if last > keep {
