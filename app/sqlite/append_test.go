@@ -99,6 +99,15 @@ func TestAppendFails(t *testing.T) {
 	store(t, log, 2, 2)
 }
 
+func TestAppendLarge(t *testing.T) {
+	log := open(t, newPath(t))
+	m := message(1)
+	m.Data = append(append([]byte(`{"name":"`), bytes.Repeat([]byte("x"), 2<<20)...), `"}`...)
+	_, err := log.Append([]app.Message{m})
+	require.NoError(t, err)
+	assert.Equal(t, m, readAll(t, log)[0].Message)
+}
+
 // Data may be of any size, after whatever other: it is where the last one's was,
 // or where there is more room.
 func TestAppendSizes(t *testing.T) {
