@@ -5,10 +5,13 @@ import (
 	_ "embed"
 	"fmt"
 	"net/url"
+	"os"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/windsock-scgi/windsock/app"
 	"github.com/windsock-scgi/windsock/app/sqlite"
@@ -89,5 +92,24 @@ func TestMigratePruned(t *testing.T) {
 		log := open(t, path)
 		assert.Equal(t, min(n, 2), len(readAll(t, log)))
 		assert.Equal(t, want, store(t, log, 7, 7)[0].Seq, fmt.Sprint(n))
+	}
+}
+
+// A disk that is full leaves the store as it was.
+func TestMigrateDiskFull(t *testing.T) {
+	path := newPath(t)
+	makeVersion1(t, path, 300)
+	version1, err := os.ReadFile(path)
+	require.NoError(t, err)
+	for _, n := range []int{1, 2, 20} {
+		d := newDisk(t, map[string][]byte{"": slices.Clone(version1)})
+		d.fault = fault{"write -wal", n, notDone, sqlite3.SQLITE_FULL}
+		_, err := sqlite.Open(d.path)
+		require.ErrorIs(t, err, app.ErrDiskFull)
+		assert.ErrorContains(t, err, "bringing the store from schema version 1 to 2")
+
+		log := open(t, d.path)
+		assert.Equal(t, entries(1, 300), readAll(t, log))
+		assert.Equal(t, again(1, 300), store(t, log, 1, 300))
 	}
 }
