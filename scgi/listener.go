@@ -10,11 +10,12 @@ import (
 	"time"
 )
 
-// listener is a net.Listener that a Server serves. Its goroutine accepts; other
-// goroutines only wake it or, to force the end, close it.
+// listener is a net.Listener that a Server serves. One goroutine accepts; others
+// only wake it or, to force the end, close it.
 type listener struct {
 	net.Listener              // as it was given
 	queue        net.Listener // what accepts from it: the same, or a quicker way
+	lead         *lead        // of that; nil when Serve accepts
 	srv          *Server
 	base         context.Context
 
@@ -48,7 +49,12 @@ func (s *Server) quicken(l net.Listener) net.Listener {
 
 // serve accepts until the server stops or accepting fails for good.
 func (ln *listener) serve() error {
-	err := ln.acceptAll()
+	accept := ln.acceptAll
+	if queue, ok := ln.queue.(quickQueue); ok {
+		ln.lead = &lead{ln: ln, queue: queue}
+		accept = ln.lead.accept
+	}
+	err := accept()
 	if errors.Is(err, ErrServerClosed) {
 		ln.empty()
 	}
@@ -60,7 +66,8 @@ func (ln *listener) serve() error {
 }
 
 // acceptAll returns ErrServerClosed as soon as the server leaves its serving
-// state, and else the error that no patience mends.
+// state, errLeadLost when others accept, and else the error that no patience
+// mends.
 func (ln *listener) acceptAll() error {
 	var pause time.Duration
 	for ln.srv.hasRoom(stateServing) {
@@ -68,7 +75,9 @@ func (ln *listener) acceptAll() error {
 		switch {
 		case err == nil:
 			pause = 0
-			ln.start(rwc)
+			if !ln.start(rwc, ln.lead) {
+				return errLeadLost
+			}
 		case ln.srv.isDraining():
 			return ErrServerClosed
 		case !passing(err):
@@ -126,7 +135,7 @@ func (ln *listener) empty() {
 			return
 		}
 		if err == nil {
-			ln.start(rwc)
+			ln.start(rwc, nil)
 		}
 	}
 }
@@ -147,18 +156,24 @@ func (ln *listener) close() error {
 	return ln.closeErr
 }
 
-// start begins to serve a connection.
-func (ln *listener) start(rwc net.Conn) {
+// start lets a connection be served, by the leader itself if there is one and it
+// wants to. It reports whether the leader is that still.
+func (ln *listener) start(rwc net.Conn, leader *lead) (leads bool) {
 	c := &conn{srv: ln.srv, rwc: rwc}
 	c.ctx.c, c.ctx.Context = c, ln.base
-	idle, ok := ln.srv.track(c)
+	itself := leader != nil && leader.wants()
+	idle, ok := ln.srv.track(c, !itself)
 	if !ok {
 		_ = rwc.Close() // the server breaks all connections
-		return
+		return true
 	}
 	ln.srv.stats.accepted.Add(1)
 	c.setState(http.StateNew)
+	if itself {
+		return leader.serve(c)
+	}
 	ln.srv.dispatch(c, idle)
+	return true
 }
 
 // hasRoom waits until another connection may be accepted, and reports whether

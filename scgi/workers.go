@@ -19,19 +19,22 @@ func (s *Server) dispatch(c *conn, w *worker) {
 		w.work <- c // never waits: w is idle
 		return
 	}
-	go s.work(c)
+	go func() {
+		c.serve()
+		s.follow()
+	}()
 }
 
-// work serves a connection, and those that follow. A handler that calls
-// runtime.Goexit ends it.
-func (s *Server) work(c *conn) {
+// follow serves connections that are dispatched, one after the other. A handler that
+// calls runtime.Goexit ends it.
+func (s *Server) follow() {
 	w := &worker{work: make(chan *conn, 1)}
-	for ok := true; ok; c, ok = <-w.work {
-		c.serve()
-		c = nil // it is garbage while w waits
-		if !s.rest(w) {
+	for s.rest(w) {
+		c, ok := <-w.work
+		if !ok {
 			return
 		}
+		c.serve()
 	}
 }
 

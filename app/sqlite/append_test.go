@@ -108,6 +108,41 @@ func TestAppendLarge(t *testing.T) {
 	assert.Equal(t, m, readAll(t, log)[0].Message)
 }
 
+// Data may be of any size, after whatever other: it is where the last one's was,
+// or where there is more room.
+func TestAppendSizes(t *testing.T) {
+	log := open(t, newPath(t))
+	var batch []app.Message
+	for i, size := range []int{0, 1, 1 << 16, 1<<16 - 200, 1<<16 - 100, 0, 1<<16 + 1, 5, 2 << 20, 1 << 20, 3 << 20, 0, 1} {
+		m := message(i + 1)
+		m.Data = bytes.Repeat([]byte{'a' + byte(i)}, size)
+		batch = append(batch, m)
+	}
+	batch[4].Callsign, batch[4].Type = "", ""
+	_, err := log.Append(batch)
+	require.NoError(t, err)
+	for i, data := range stored[string](t, log, "SELECT data FROM messages ORDER BY seq") {
+		assert.True(t, string(batch[i].Data) == data, "%d: %d bytes", i, len(batch[i].Data))
+	}
+	assert.Equal(t, 3, query[int](t, log, "SELECT count(*) FROM messages WHERE data = ''"), "which is not NULL")
+	assert.Equal(t, "", query[string](t, log, "SELECT callsign || type FROM messages WHERE seq = 5"))
+}
+
+// stored reads a column.
+func stored[T any](t *testing.T, log *sqlite.Log, text string) (all []T) {
+	t.Helper()
+	rows, err := log.Readers().QueryContext(t.Context(), text)
+	require.NoError(t, err)
+	defer rows.Close() // what it would say, Err has said
+	for rows.Next() {
+		var value T
+		require.NoError(t, rows.Scan(&value))
+		all = append(all, value)
+	}
+	require.NoError(t, rows.Err())
+	return all
+}
+
 func TestMeaning(t *testing.T) {
 	for code, want := range map[int]error{
 		sqlite3.SQLITE_FULL:              app.ErrDiskFull,

@@ -259,7 +259,8 @@ func (s *statement) int64(column int) int64 {
 	return sqlite3.Xsqlite3_column_int64(s.c.tls, s.p, int32(column))
 }
 
-// bytes returns a copy of a text or blob.
+// bytes returns a text or blob where SQLite has it: until the next step, to be
+// copied by whoever keeps it.
 func (s *statement) bytes(column int) []byte {
 	p := sqlite3.Xsqlite3_column_blob(s.c.tls, s.p, int32(column))
 	return libc.GoBytes(p, int(sqlite3.Xsqlite3_column_bytes(s.c.tls, s.p, int32(column))))

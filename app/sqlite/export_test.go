@@ -29,3 +29,9 @@ func (l *Log) TrimAt(pages int) { l.writer.trimAt = pages }
 
 // SortAt sets how many IDs are put in order together.
 func (l *Log) SortAt(ids int) { l.writer.index.sortAt = ids }
+
+// ForgetAt sets how many IDs are kept in memory before some are forgotten.
+func (l *Log) ForgetAt(ids int) { l.writer.index.forgetAt = ids }
+
+// InMemory returns how many IDs are kept in memory.
+func (l *Log) InMemory() int { return len(l.writer.index.recent) }

@@ -89,7 +89,7 @@ func TestFaultTable(t *testing.T) {
 	}
 }
 
-var every = flag.Bool("every", false, "let TestFaultTable try every call, not some of each kind")
+var every = flag.Bool("every", false, "let TestFaultTable try every call, not some of each kind, and TestModel more seeds")
 
 // spread is which of n calls fail: all of few, such as the syncs, and of many the
 // first, the last and some between them.

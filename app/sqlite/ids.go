@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -68,17 +69,18 @@ func (a storedID) compare(b storedID) int {
 
 // index is what the writer knows of the IDs.
 type index struct {
-	recent  map[app.ID]int64 // the seqs of the newest messages: of all that ids lacks, and more
-	latest  int64            // all messages with a higher client_created are in recent
-	waiting []storedID       // ids lacks them; in the order of seq
-	sortAt  int              // how many of them are put in order
-	sorted  []storedID       // these are being written, in the table's order
-	written int              // so many of them are
-	through int64            // when all of them are, ids has the messages up to this seq
+	recent   map[app.ID]int64 // the seqs of the newest messages: of all that ids lacks, and more
+	forgetAt int              // how many of them there are before those that are written are forgotten
+	latest   int64            // all messages with a higher client_created are in recent
+	waiting  []storedID       // ids lacks them; in the order of seq
+	sortAt   int              // how many of them are put in order
+	sorted   []storedID       // these are being written, in the table's order
+	written  int              // so many of them are
+	through  int64            // when all of them are, ids has the messages up to this seq
 }
 
 // seqOf returns the seq of the message that has m's ID, if there is one. One in
-// memory may have been pruned.
+// memory may have been deleted by a shell.
 func (w *writer) seqOf(m *app.Message) (seq int64, found bool, err error) {
 	var row [2]int64
 	if seq, found = w.index.recent[m.ID]; found {
@@ -117,7 +119,7 @@ func (w *writer) indexSome(n int) (some int, err error) {
 	}
 	if err == nil && some == len(left) {
 		err = w.noteIndexed.run(w.index.through)
-		if err == nil && len(w.index.recent) >= recentIDs { // they are about to be forgotten
+		if err == nil && len(w.index.recent) >= w.index.forgetAt { // they are about to be forgotten
 			err = w.recallLatest()
 		}
 	}
@@ -159,6 +161,7 @@ func (x *index) forget(from int64) {
 
 // prune leaves out what was pruned, up to a seq.
 func (x *index) prune(through int64) {
+	maps.DeleteFunc(x.recent, func(_ app.ID, seq int64) bool { return seq <= through })
 	pruned := func(id storedID) bool { return id.seq <= through }
 	x.waiting = slices.DeleteFunc(x.waiting, pruned)
 	x.sorted = x.sorted[:x.written+len(slices.DeleteFunc(x.sorted[x.written:], pruned))]
@@ -167,7 +170,7 @@ func (x *index) prune(through int64) {
 // wrote takes note of what indexSome wrote, once that is committed.
 func (x *index) wrote(some int) {
 	x.written += some
-	if some == 0 || x.written < len(x.sorted) || len(x.recent) < recentIDs {
+	if some == 0 || x.written < len(x.sorted) || len(x.recent) < x.forgetAt {
 		return
 	}
 	clear(x.recent)
@@ -179,7 +182,9 @@ func (x *index) wrote(some int) {
 // recallLatest reads what the highest client_created in ids is.
 func (w *writer) recallLatest() error {
 	row, _, err := w.findLatest.first()
-	w.index.latest = row[0]
+	if err == nil {
+		w.index.latest = row[0]
+	}
 	return err
 }
 

@@ -2,6 +2,8 @@ package sqlite_test
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
@@ -126,6 +128,39 @@ func TestIDsArePruned(t *testing.T) {
 	}
 }
 
+// IDs are written in the table's order: in an old store, where each stands on a page
+// of its own, a commit writes a few of its pages, and not one for each.
+func TestIDsAreWrittenInOrder(t *testing.T) {
+	path := newPath(t)
+	log := open(t, path)
+	random := rand.New(rand.NewPCG(1, 2))
+	n := 0
+	storeAny := func(size int) {
+		batch := messages(n+1, n+size)
+		for i := range batch {
+			batch[i].ClientCreated = random.Int64()
+		}
+		_, err := log.Append(batch)
+		require.NoError(t, err)
+		n += size
+	}
+	for n < 10*sqlite.IndexIDs {
+		storeAny(sqlite.IndexIDs)
+	}
+	pages := func() int64 {
+		info, err := os.Stat(path + "-wal")
+		require.NoError(t, err)
+		return info.Size() / pageSize
+	}
+	before, indexed := pages(), query[int](t, log, "SELECT count(*) FROM ids")
+	const commits = 20
+	for range commits {
+		storeAny(1)
+	}
+	assert.Greater(t, query[int](t, log, "SELECT count(*) FROM ids"), indexed+commits*20)
+	assert.Less(t, pages()-before, int64(commits*12))
+}
+
 // A batch that was not stored leaves nothing in memory, whether its IDs would
 // have been written or not.
 func TestIDsOfFailedBatch(t *testing.T) {
@@ -144,6 +179,64 @@ func TestIDsOfFailedBatch(t *testing.T) {
 	assert.Equal(t, entries(1, 150), readAll(t, log))
 }
 
+// A batch that fails while it is looked at what is forgotten next makes nothing be
+// forgotten that was not.
+func TestFailedLookAtIDs(t *testing.T) {
+	log := open(t, newPath(t))
+	log.SortAt(100)
+	log.ForgetAt(300)
+	batch := func(first int) []app.Message {
+		batch := messages(first, first+99)
+		for i := range batch {
+			batch[i].ClientCreated = int64(first + i)
+		}
+		return batch
+	}
+	first := 1
+	append := func() error {
+		_, err := log.Append(batch(first))
+		if err == nil {
+			first += 100
+		}
+		return err
+	}
+	for log.InMemory() != 100 || first == 101 {
+		require.NoError(t, append())
+	}
+	shell(t, log, `CREATE TEMP VIEW ids AS SELECT abs(-9223372036854775807 - 1) AS client_created, 0 AS id, 0 AS seq;
+		CREATE TEMP TRIGGER none INSTEAD OF INSERT ON ids BEGIN SELECT 1; END`)
+	var err error
+	for err == nil {
+		err = append()
+	}
+	require.ErrorContains(t, err, "indexing messages: integer overflow")
+	require.NotErrorIs(t, err, app.ErrLogFailed)
+	shell(t, log, "DROP VIEW temp.ids")
+	receipts, err := log.Append(batch(1))
+	require.NoError(t, err)
+	assert.Equal(t, again(1, 100), receipts)
+}
+
+// What memory holds of the IDs is bounded, also where most messages are pruned
+// before their IDs are written.
+func TestIDsInMemoryAreBounded(t *testing.T) {
+	for _, keep := range []int{0, 150, 1_000_000} {
+		log := open(t, newPath(t))
+		log.SortAt(100)
+		log.ForgetAt(300)
+		for last := 15; last < 1800; last += 15 {
+			store(t, log, last-14, last)
+			require.Less(t, log.InMemory(), 300+2*100+15)
+			if last > keep {
+				pruneSteps(t, log, app.Cut{Messages: int64(last - keep), Now: time.Now()})
+			}
+			if last%500 == 0 { // some are written, the others pruned
+				pruneSteps(t, log, app.Cut{Messages: int64(last), Now: time.Now()})
+			}
+		}
+	}
+}
+
 // A seq that is taken is not given again: then the store is damaged, and nothing
 // more is stored.
 func TestConflictIsDamage(t *testing.T) {
@@ -158,9 +251,31 @@ func TestConflictIsDamage(t *testing.T) {
 	assert.Len(t, readAll(t, log), 600)
 }
 
-// A seq that somebody's shell made free is not given again either.
+// IDs that were put in order are all written before others are.
+func TestManyIDsWait(t *testing.T) {
+	path := newPath(t)
+	log := open(t, path)
+	log.SortAt(2000)
+	store(t, log, 1, 1999)
+	store(t, log, 2000, 2000)
+	log.SortAt(5)
+	for n := 2001; n <= 2050; n++ {
+		store(t, log, n, n)
+	}
+	assert.Equal(t, 50*32, query[int](t, log, "SELECT count(*) FROM ids"))
+	for n := 2051; n <= 2070; n++ {
+		store(t, log, n, n)
+	}
+	require.NoError(t, log.Close())
+	log = open(t, path)
+	assert.Equal(t, again(1, 2070), store(t, log, 1, 2070))
+}
+
+// A seq that somebody's shell made free is not given again either, nor after a new
+// start as far as messages are indexed.
 func TestSeqOfDeletedIsNotUsed(t *testing.T) {
-	log := open(t, newPath(t))
+	path := newPath(t)
+	log := open(t, path)
 	store(t, log, 1, 10)
 	shell(t, log, "DELETE FROM messages WHERE seq > 7")
 	assert.Equal(t, int64(11), store(t, log, 11, 12)[0].Seq)
@@ -168,4 +283,12 @@ func TestSeqOfDeletedIsNotUsed(t *testing.T) {
 	receipts := store(t, log, 13, 14)
 	assert.Equal(t, int64(13), receipts[0].Seq)
 	assert.Equal(t, int64(14), receipts[1].Seq)
+
+	log.SortAt(4)
+	store(t, log, 15, 20)
+	store(t, log, 21, 21) // with which the others are written
+	shell(t, log, "DELETE FROM messages")
+	require.NoError(t, log.Close())
+	log = open(t, path)
+	assert.Equal(t, int64(21), store(t, log, 22, 22)[0].Seq)
 }

@@ -25,9 +25,9 @@ DROP TABLE messages_1;
 PRAGMA user_version = 2;
 `
 
-// migrate changes the store in one transaction. What was recovered from a
-// write-ahead log comes before, and is made durable before. With an error the
-// connection is closed, which takes back what was not committed.
+// migrate changes the store in one transaction; with an error the connection is
+// to be closed, which ends it. What was recovered from a write-ahead log comes
+// before, and is made durable before.
 func (w *writer) migrate() error {
 	const attempt = "bringing the store from schema version 1 to 2, for which it needs as much disk space again"
 	if err := w.settle(); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/windsock-scgi/windsock/app"
 	"github.com/windsock-scgi/windsock/app/sqlite"
@@ -49,9 +50,20 @@ func TestSettings(t *testing.T) {
 		"synchronous":        "2", // FULL
 		"busy_timeout":       "5000",
 		"wal_autocheckpoint": "0",
+		"journal_size_limit": "163840000",
+		"secure_delete":      "1",
+		"cache_size":         "-16000",
+		"auto_vacuum":        "2", // INCREMENTAL
 		"locking_mode":       "normal",
 	} {
 		assert.Equal(t, want, query[string](t, log, "PRAGMA "+name), name)
+	}
+	for _, text := range []string{"INSERT INTO meta VALUES ('name', '')", "INSERT INTO ids VALUES (1, x'00', NULL)"} {
+		err := log.Run(text)
+		var e interface{ Code() int }
+		require.ErrorAs(t, err, &e)
+		assert.Contains(t, []int{sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_NOTNULL}, e.Code(), "an extended one")
+		assert.ErrorContains(t, err, "constraint failed: ", "what failed")
 	}
 	for range 4 { // kept open, so that each is another one
 		c, err := log.Readers().Conn(t.Context())
@@ -63,6 +75,13 @@ func TestSettings(t *testing.T) {
 		assert.ErrorContains(t, err, "readonly")
 	}
 	assert.Equal(t, 4, log.Readers().Stats().MaxOpenConnections)
+}
+
+// What is not known of a store is not guessed.
+func TestOpenWithoutIndexed(t *testing.T) {
+	path := newStore(t, 10, "DELETE FROM meta WHERE key = 'indexed'")
+	_, err := sqlite.Open(path)
+	assert.ErrorContains(t, err, "reading up to where messages are indexed: no row")
 }
 
 func TestReopen(t *testing.T) {

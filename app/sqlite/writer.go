@@ -65,7 +65,10 @@ func newWriter(path, settings string) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{path: path, conn: conn, index: index{sortAt: indexIDs}, trimAt: checkpointPages, unsettled: true}
+	w := &writer{
+		path: path, conn: conn, index: index{sortAt: indexIDs, forgetAt: recentIDs},
+		trimAt: checkpointPages, unsettled: true,
+	}
 	if err := conn.script(settings); err != nil {
 		return nil, errors.Join(err, w.close())
 	}

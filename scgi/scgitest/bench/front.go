@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -25,11 +26,21 @@ http {
 	keepalive_requests 1000000000;
 	client_body_temp_path %[1]s/t1; proxy_temp_path %[1]s/t2; fastcgi_temp_path %[1]s/t3; scgi_temp_path %[1]s/t4; uwsgi_temp_path %[1]s/t5;
 	upstream http { server unix:%[1]s/http; keepalive 64; }
-	server { listen %[2]s; location / { proxy_pass http://http; proxy_http_version 1.1; proxy_set_header Connection ""; } }
-	server { listen %[3]s; location / { include /etc/nginx/scgi_params; scgi_pass unix:%[1]s/scgi; } }
-	server { listen %[4]s; location / { include /etc/nginx/scgi_params; scgi_pass unix:%[1]s/windsock; } }
-}
+%[2]s}
 `
+
+// How nginx hands requests on to the backends, which are unix sockets of these
+// names in the run's folder.
+const (
+	byProxy = `	server { listen %[2]s; location / { proxy_pass http://%[3]s; proxy_http_version 1.1; proxy_set_header Connection ""; } }
+`
+	bySCGI = `	server { listen %[2]s; location / { include /etc/nginx/scgi_params; scgi_pass unix:%[1]s/%[3]s; } }
+`
+)
+
+var backends = []struct{ name, by string }{
+	{"http", byProxy}, {"floor", bySCGI}, {"scgi", bySCGI}, {"windsock", bySCGI},
+}
 
 // in is a unix socket in the run's folder.
 func (b *bench) in(name string) string { return "unix:" + filepath.Join(b.folder, name) }
@@ -40,12 +51,17 @@ func (b *bench) startNginx(cpus []int) (*process, map[string]string, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: nginx is not installed", errMissing)
 	}
-	config := filepath.Join(b.folder, "nginx.conf")
-	ports, err := freePorts(3)
+	ports, err := freePorts(len(backends))
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := os.WriteFile(config, fmt.Appendf(nil, nginxConfig, b.folder, ports[0], ports[1], ports[2]), 0o600); err != nil {
+	servers, addresses := "", map[string]string{}
+	for i, backend := range backends {
+		servers += fmt.Sprintf(backend.by, b.folder, ports[i], backend.name)
+		addresses[backend.name] = "tcp:" + ports[i]
+	}
+	config := filepath.Join(b.folder, "nginx.conf")
+	if err := os.WriteFile(config, fmt.Appendf(nil, nginxConfig, b.folder, servers), 0o600); err != nil {
 		return nil, nil, err
 	}
 	if err := os.Chmod(b.folder, 0o755); err != nil { // nginx's worker may be another user
@@ -55,7 +71,6 @@ func (b *bench) startNginx(cpus []int) (*process, map[string]string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	addresses := map[string]string{"http": "tcp:" + ports[0], "scgi": "tcp:" + ports[1], "windsock": "tcp:" + ports[2]}
 	if err := p.listens(addresses["windsock"]); err != nil {
 		p.stop()
 		return nil, nil, err
@@ -87,9 +102,15 @@ func (b *bench) nginx() error {
 	up := []*running{
 		{contender: contender{name: oursName + ", scgi_pass", start: startGo("scgi")}, address: "scgi"},
 		{contender: contender{name: "net/http, proxy_pass keep-alive", start: startGo("http")}, address: "http"},
+		{contender: contender{name: floorName + ", scgi_pass", start: startFloor}, address: "floor"},
 	}
-	for _, r := range up {
-		if r.process, err = r.start(b, s.server, b.in(r.address)); err != nil {
+	for i, r := range up {
+		r.process, err = r.start(b, s.server, b.in(r.address))
+		if errors.Is(err, errMissing) { // the last one
+			up = up[:i]
+			break
+		}
+		if err != nil {
 			return err
 		}
 		defer r.process.stop()

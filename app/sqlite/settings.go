@@ -6,6 +6,9 @@ import (
 	"strconv"
 )
 
+// What SQLite is told of how to work: the connection that writes by statements,
+// those that read in the name by which database/sql opens them.
+
 // synchronous is the writer's setting of that name, and FULL it stays: it makes
 // each commit sync the write-ahead log before it returns. It is a variable for
 // one reason only, that the durability tests can link a binary with
