@@ -22,7 +22,6 @@ type quickListener struct {
 	accepting func(fd uintptr) bool // made once
 	fd        int                   // what it accepted
 	errno     syscall.Errno
-	empty     bool // nothing was queued when Accept was called
 
 	mu    sync.Mutex
 	timed bool // a deadline was set; guarded by mu
@@ -117,7 +116,6 @@ func inheritTCP(raw syscall.RawConn) error {
 
 // Accept implements net.Listener.
 func (q *quickListener) Accept() (net.Conn, error) {
-	q.empty = false
 	for err := q.raw.Read(q.accepting); err != nil; err = q.raw.Read(q.accepting) {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, err
@@ -138,7 +136,6 @@ func (q *quickListener) accept4(listener uintptr) bool {
 		fd, _, errno := syscall.RawSyscall6(syscall.SYS_ACCEPT4, listener, 0, 0, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0, 0)
 		switch errno {
 		case syscall.EAGAIN:
-			q.empty = true
 			return false
 		case syscall.EINTR, syscall.ECONNABORTED:
 			continue
@@ -147,9 +144,6 @@ func (q *quickListener) accept4(listener uintptr) bool {
 		return true
 	}
 }
-
-// waited implements quickQueue.
-func (q *quickListener) waited() bool { return q.empty }
 
 // goOn lets a wait go on that has come to a deadline, unless it was somebody
 // else's or the listener is closed.

@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// Serve accepts connections on l and answers them, as many at a time as there are.
-// It returns [ErrServerClosed] once Shutdown or Close has ended it (at once, if
+// Serve accepts connections on l and answers each in a goroutine of its own. It
+// returns [ErrServerClosed] once Shutdown or Close has ended it (at once, if
 // they came first), and else the error that ended accepting for good. l is
 // closed when it returns. Connections may outlive it: wait for Done.
 //
@@ -264,9 +264,8 @@ func (s *Server) unregister(ln *listener, err error) {
 }
 
 // track adds a connection and gives it the time for its header, unless the
-// server breaks connections already. If it is to be dispatched, track returns a
-// worker for it when one is idle.
-func (s *Server) track(c *conn, dispatch bool) (idle *worker, ok bool) {
+// server breaks connections already. It returns a worker for it if one is idle.
+func (s *Server) track(c *conn) (idle *worker, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state == stateClosed {
@@ -277,10 +276,7 @@ func (s *Server) track(c *conn, dispatch bool) (idle *worker, ok bool) {
 	if s.state == stateDraining && s.DrainHeaderTimeout >= 0 {
 		c.hurryHeader(timeoutOr(s.DrainHeaderTimeout, defaultDrainHeaderTimeout))
 	}
-	if dispatch {
-		idle = s.takeIdle()
-	}
-	return idle, true
+	return s.takeIdle(), true
 }
 
 // forget removes a connection that has ended or was given away.

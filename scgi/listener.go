@@ -10,12 +10,11 @@ import (
 	"time"
 )
 
-// listener is a net.Listener that a Server serves. One goroutine accepts; others
-// only wake it or, to force the end, close it.
+// listener is a net.Listener that a Server serves. Its goroutine accepts; other
+// goroutines only wake it or, to force the end, close it.
 type listener struct {
 	net.Listener              // as it was given
 	queue        net.Listener // what accepts from it: the same, or a quicker way
-	lead         *lead        // of that; nil when Serve accepts
 	srv          *Server
 	base         context.Context
 
@@ -49,12 +48,7 @@ func (s *Server) quicken(l net.Listener) net.Listener {
 
 // serve accepts until the server stops or accepting fails for good.
 func (ln *listener) serve() error {
-	accept := ln.acceptAll
-	if queue, ok := ln.queue.(quickQueue); ok {
-		ln.lead = &lead{ln: ln, queue: queue}
-		accept = ln.lead.accept
-	}
-	err := accept()
+	err := ln.acceptAll()
 	if errors.Is(err, ErrServerClosed) {
 		ln.empty()
 	}
@@ -66,8 +60,7 @@ func (ln *listener) serve() error {
 }
 
 // acceptAll returns ErrServerClosed as soon as the server leaves its serving
-// state, errLeadLost when others accept, and else the error that no patience
-// mends.
+// state, and else the error that no patience mends.
 func (ln *listener) acceptAll() error {
 	var pause time.Duration
 	for ln.srv.hasRoom(stateServing) {
@@ -75,9 +68,7 @@ func (ln *listener) acceptAll() error {
 		switch {
 		case err == nil:
 			pause = 0
-			if !ln.start(rwc, ln.lead) {
-				return errLeadLost
-			}
+			ln.start(rwc)
 		case ln.srv.isDraining():
 			return ErrServerClosed
 		case !passing(err):
@@ -135,7 +126,7 @@ func (ln *listener) empty() {
 			return
 		}
 		if err == nil {
-			ln.start(rwc, nil)
+			ln.start(rwc)
 		}
 	}
 }
@@ -156,24 +147,18 @@ func (ln *listener) close() error {
 	return ln.closeErr
 }
 
-// start lets a connection be served, by the leader itself if there is one and it
-// wants to. It reports whether the leader is that still.
-func (ln *listener) start(rwc net.Conn, leader *lead) (leads bool) {
+// start begins to serve a connection.
+func (ln *listener) start(rwc net.Conn) {
 	c := &conn{srv: ln.srv, rwc: rwc}
 	c.ctx.c, c.ctx.Context = c, ln.base
-	itself := leader != nil && leader.wants()
-	idle, ok := ln.srv.track(c, !itself)
+	idle, ok := ln.srv.track(c)
 	if !ok {
 		_ = rwc.Close() // the server breaks all connections
-		return true
+		return
 	}
 	ln.srv.stats.accepted.Add(1)
 	c.setState(http.StateNew)
-	if itself {
-		return leader.serve(c)
-	}
 	ln.srv.dispatch(c, idle)
-	return true
 }
 
 // hasRoom waits until another connection may be accepted, and reports whether

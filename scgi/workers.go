@@ -19,22 +19,19 @@ func (s *Server) dispatch(c *conn, w *worker) {
 		w.work <- c // never waits: w is idle
 		return
 	}
-	go func() {
-		c.serve()
-		s.follow()
-	}()
+	go s.work(c)
 }
 
-// follow serves connections that are dispatched, one after the other. A handler that
-// calls runtime.Goexit ends it.
-func (s *Server) follow() {
+// work serves a connection, and those that follow. A handler that calls
+// runtime.Goexit ends it.
+func (s *Server) work(c *conn) {
 	w := &worker{work: make(chan *conn, 1)}
-	for s.rest(w) {
-		c, ok := <-w.work
-		if !ok {
+	for ok := true; ok; c, ok = <-w.work {
+		c.serve()
+		c = nil // it is garbage while w waits
+		if !s.rest(w) {
 			return
 		}
-		c.serve()
 	}
 }
 

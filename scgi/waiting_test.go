@@ -14,8 +14,7 @@ import (
 	"github.com/windsock-scgi/windsock/scgi"
 )
 
-// This file tests that whoever accepts connections may serve them, too, and keeps
-// nobody waiting by it.
+// This file tests that nobody keeps others waiting.
 
 // Handlers that wait for each other are all called, however many.
 func TestHandlersWaitForEachOther(t *testing.T) {
@@ -67,7 +66,7 @@ func TestSilentPeers(t *testing.T) {
 }
 
 // A handler that ends its goroutine does not end accepting.
-func TestGoexitOfLeader(t *testing.T) {
+func TestGoexitEndsOneRequest(t *testing.T) {
 	for _, network := range serverNetworks {
 		t.Run(network, func(t *testing.T) {
 			s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
