@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"runtime"
 	"sync"
@@ -23,11 +22,11 @@ type conn struct {
 	rwc net.Conn
 	br  *bufio.Reader // pooled, but for a hijacked connection
 
-	vars Vars
-	ctx  requestContext
-	body body
-	resp response
-	url  url.URL // the request's
+	vars  Vars
+	ctx   requestContext
+	body  body
+	resp  response
+	parts requestParts
 
 	ended    bool // the context; owned by serve's goroutine, as closed
 	closed   bool
@@ -85,7 +84,7 @@ func (c *conn) readRequest() (*http.Request, error) {
 	}
 	c.pastHeader()
 	c.vars = vars
-	r, err := newRequest(&c.ctx, vars, &c.url)
+	r, err := newRequest(&c.ctx, vars, &c.parts)
 	if err != nil {
 		return nil, err
 	}

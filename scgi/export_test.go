@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"net/url"
 )
 
 // What the tests look at from inside.
@@ -24,7 +23,7 @@ func ConnOf(r *http.Request) net.Conn { return connOf(r.Context()).rwc }
 
 // NewRequest makes a request with a URL of its own.
 func NewRequest(ctx context.Context, vars Vars) (*http.Request, error) {
-	return newRequest(ctx, vars, new(url.URL))
+	return newRequest(ctx, vars, new(requestParts))
 }
 
 // HeldBody is the longest body that is sent in one piece with its header.

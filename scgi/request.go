@@ -26,31 +26,38 @@ type metaVars struct {
 	serverPort    string
 	protocol      string
 	uri           string
-
-	headers []headerVar // HTTP_*, but those that never become request headers
 }
 
 // headerVar is a request header as it came.
 type headerVar struct{ name, value string }
 
+// requestParts is memory for what belongs to a request.
+type requestParts struct {
+	url    url.URL
+	values [6]string // of its header: as many as a conn has room for in its size class
+}
+
 // newRequest makes the request that a handler sees of a header's variables, with
-// its URL in u. It lacks its body. An error is a *ProtocolError: the variables
-// are well formed, but no request can be made of them that a front end meant.
-func newRequest(ctx context.Context, vars Vars, u *url.URL) (*http.Request, error) {
-	meta := metaVars{headers: make([]headerVar, 0, 32)} // on the stack
-	if err := meta.collect(vars); err != nil {
+// its parts where they may stay. It lacks its body. An error is a *ProtocolError:
+// the variables are well formed, but no request can be made of them that a front
+// end meant.
+func newRequest(ctx context.Context, vars Vars, parts *requestParts) (*http.Request, error) {
+	var meta metaVars
+	var space [32]headerVar // not in meta, which escapes
+	headers, err := meta.collect(vars, space[:0])
+	if err != nil {
 		return nil, err
 	}
 	if !validToken(meta.method) {
 		return nil, &ProtocolError{Reason: "REQUEST_METHOD is no method: " + quote(meta.method)}
 	}
-	if err := meta.setURL(u); err != nil {
+	if err := meta.setURL(&parts.url); err != nil {
 		return nil, err
 	}
 	r := (&http.Request{
 		Method:        meta.method,
-		URL:           u,
-		Header:        meta.header(),
+		URL:           &parts.url,
+		Header:        header(meta.contentType, headers, parts.values[:0:len(parts.values)]),
 		Body:          http.NoBody,
 		ContentLength: meta.contentLength,
 		Host:          meta.requestHost(),
@@ -58,7 +65,7 @@ func newRequest(ctx context.Context, vars Vars, u *url.URL) (*http.Request, erro
 		RequestURI:    meta.uri,
 	}).WithContext(ctx)
 	if r.RequestURI == "" {
-		r.RequestURI = u.RequestURI()
+		r.RequestURI = r.URL.RequestURI()
 	}
 	r.Proto, r.ProtoMajor, r.ProtoMinor = protocol(meta.protocol)
 	if meta.https {
@@ -68,8 +75,9 @@ func newRequest(ctx context.Context, vars Vars, u *url.URL) (*http.Request, erro
 	return r, nil
 }
 
-// collect sorts the variables by what they mean to a request.
-func (m *metaVars) collect(vars Vars) error {
+// collect sorts the variables by what they mean to a request, and adds HTTP_* to
+// headers, but those that never become request headers.
+func (m *metaVars) collect(vars Vars, headers []headerVar) ([]headerVar, error) {
 	for block := vars.block; block != ""; {
 		var name, value string
 		name, value, block = cutVar(block)
@@ -104,18 +112,18 @@ func (m *metaVars) collect(vars Vars) error {
 			m.host = value
 		case "HTTP_CONTENT_LENGTH":
 			if err := m.sameLength(value); err != nil {
-				return err
+				return nil, err
 			}
 		case "HTTP_CONTENT_TYPE", // CONTENT_TYPE is that header
 			"HTTP_PROXY",             // httpoxy: Go's HTTP client among others would take it for HTTP_PROXY
 			"HTTP_TRANSFER_ENCODING": // the front end has undone it
 		default:
 			if strings.HasPrefix(name, "HTTP_") {
-				m.headers = append(m.headers, headerVar{name, value})
+				headers = append(headers, headerVar{name, value})
 			}
 		}
 	}
-	return nil
+	return headers, nil
 }
 
 // sameLength holds the client's own Content-Length against CONTENT_LENGTH,
@@ -240,11 +248,15 @@ func protocol(s string) (proto string, major, minor int) {
 	return "HTTP/1.0", 1, 0
 }
 
-// header makes the request's header. A joined value stays one value: it is
-// what the client meant, and what net/http's own parser gives for one line.
-func (m *metaVars) header() http.Header {
-	h := make(http.Header, len(m.headers)+1)
-	values := make([]string, 0, len(m.headers)+1)
+// header makes the request's header, with its values in space if there is enough. A
+// joined value stays one value: it is what the client meant, and what net/http's
+// own parser gives for one line.
+func header(contentType string, vars []headerVar, space []string) http.Header {
+	h := make(http.Header, len(vars)+1)
+	values := space
+	if len(vars)+1 > cap(values) {
+		values = make([]string, 0, len(vars)+1)
+	}
 	add := func(key, value string) {
 		if old := h[key]; old != nil {
 			h[key] = append(old, value)
@@ -253,10 +265,10 @@ func (m *metaVars) header() http.Header {
 		values = append(values, value)
 		h[key] = values[len(values)-1 : len(values) : len(values)]
 	}
-	if m.contentType != "" {
-		add("Content-Type", m.contentType)
+	if contentType != "" {
+		add("Content-Type", contentType)
 	}
-	for _, v := range m.headers {
+	for _, v := range vars {
 		if key := headerKey(v.name); key != "" {
 			add(key, v.value)
 		}
