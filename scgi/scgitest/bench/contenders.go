@@ -48,7 +48,7 @@ func startFloor(b *bench, cpus []int, address string) (*process, error) {
 	if _, err := exec.LookPath(compiler); err != nil {
 		return nil, fmt.Errorf("%w: there is no C compiler (%s)", errMissing, compiler)
 	}
-	program := filepath.Join(b.folder, "floor")
+	program := filepath.Join(b.folder, "floor-program") // the socket is floor
 	out, err := exec.Command(compiler, "-O2", "-o", program, filepath.Join("testdata", "bench", "floor.c")).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("compiling testdata/bench/floor.c (run from the top of the repository): %w\n%s", err, out)
