@@ -309,6 +309,13 @@ var strayIDs = []struct{ query, fault string }{
 const indexed = `coalesce((` + indexedSQL + `), 0)`
 
 func (c *checker) ids(ctx context.Context, tx *sql.Tx) error {
+	var noted bool
+	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM meta WHERE key = 'indexed')").Scan(&noted); err != nil {
+		return c.unreadable(err)
+	}
+	if !noted {
+		c.fault("the table meta has no row indexed, without which the store is not opened for writing")
+	}
 	for _, stray := range strayIDs {
 		rows, err := tx.QueryContext(ctx, stray.query)
 		if err != nil {

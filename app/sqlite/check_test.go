@@ -139,8 +139,9 @@ func TestCheckIDs(t *testing.T) {
 		"INSERT INTO ids VALUES (1, x'00', 17)":                              "message 17: the table ids has an id that stands for it",
 		"INSERT INTO ids VALUES (1, x'00', 1400)":                            "message 1400: the table ids has an id that stands for it, and it is not there",
 		"DELETE FROM ids; UPDATE meta SET value = '0' WHERE key = 'indexed'": "",
-		copied + "17":   "message 1301: an earlier one has its id",
-		copied + "1299": "message 1301: an earlier one has its id",
+		"DELETE FROM meta WHERE key = 'indexed'":                             "the table meta has no row indexed",
+		copied + "17":                                                        "message 1301: an earlier one has its id",
+		copied + "1299":                                                      "message 1301: an earlier one has its id",
 	} {
 		found, err := sqlite.Check(t.Context(), newStore(t, indexedStore, do), nil)
 		require.NoError(t, err, do)
