@@ -79,7 +79,7 @@ func (w *writer) transact(do func() error) error {
 // itself, then ROLLBACK finds none; where it has not, as after a busy COMMIT,
 // the next batch could not begin.
 func (w *writer) undo(err error) error {
-	if rollbackErr := w.rollback.run(); rollbackErr != nil && !isLogic(rollbackErr) {
+	if rollbackErr := w.rollback.run(); rollbackErr != nil && !isMisfit(rollbackErr) {
 		return failed("rolling back", rollbackErr)
 	}
 	return err

@@ -54,7 +54,7 @@ func Check(ctx context.Context, path string, progress func(doing string, done, t
 	}
 	c := checker{progress: progress}
 	err := c.check(ctx, path)
-	if isDamage(err) || isOtherSchema(err) {
+	if isDamage(err) || isMisfit(err) {
 		c.fault("it cannot be opened: %v", err)
 		err = nil
 	}
@@ -342,7 +342,7 @@ func (c *checker) unreadable(err error) error {
 	case isDamage(err):
 		c.fault("it cannot be read through: %v", err)
 		return nil
-	case isOtherSchema(err) && len(c.Faults) > 0:
+	case isMisfit(err) && len(c.Faults) > 0:
 		return nil // it asks for what schema has missed
 	}
 	return err

@@ -97,10 +97,6 @@ func conflict(err error) error {
 // isNoDatabase reports whether a file is none of SQLite's.
 func isNoDatabase(err error) bool { return code(err) == sqlite3.SQLITE_NOTADB }
 
-// isOtherSchema reports whether a query asked for a table or column that is not
-// there. Ours are fixed, and fit the schema that they are made for.
-func isOtherSchema(err error) bool { return code(err) == sqlite3.SQLITE_ERROR }
-
-// isLogic reports whether a statement did not fit the moment, as ROLLBACK does
-// outside a transaction.
-func isLogic(err error) bool { return code(err) == sqlite3.SQLITE_ERROR }
+// isMisfit reports whether a statement did not fit: the moment, as ROLLBACK outside
+// a transaction, or the schema, where a table or column is not there.
+func isMisfit(err error) bool { return code(err) == sqlite3.SQLITE_ERROR }

@@ -70,6 +70,7 @@ func (a storedID) compare(b storedID) int {
 // index is what the writer knows of the IDs.
 type index struct {
 	recent   map[app.ID]int64 // the seqs of the newest messages: of all that ids lacks, and more
+	from     int64            // no seq there is lower
 	forgetAt int              // how many of them there are before those that are written are forgotten
 	latest   int64            // all messages with a higher client_created are in recent
 	waiting  []storedID       // ids lacks them; in the order of seq
@@ -161,6 +162,10 @@ func (x *index) forget(from int64) {
 
 // prune leaves out what was pruned, up to a seq.
 func (x *index) prune(through int64) {
+	if through < x.from { // as nearly always
+		return
+	}
+	x.from = through + 1
 	maps.DeleteFunc(x.recent, func(_ app.ID, seq int64) bool { return seq <= through })
 	pruned := func(id storedID) bool { return id.seq <= through }
 	x.waiting = slices.DeleteFunc(x.waiting, pruned)
@@ -174,6 +179,7 @@ func (x *index) wrote(some int) {
 		return
 	}
 	clear(x.recent)
+	x.from = x.through + 1
 	for _, id := range x.waiting {
 		x.recent[id.id] = id.seq
 	}
@@ -197,7 +203,7 @@ func (w *writer) recallIDs() error {
 	if err := w.recallLatest(); err != nil {
 		return fmt.Errorf("looking at the ids: %w", err)
 	}
-	w.index.recent = make(map[app.ID]int64)
+	w.index.recent, w.index.from = make(map[app.ID]int64), through+1
 	err := w.conn.each(recentSQL, []any{through}, func(s *statement) bool {
 		if id := s.bytes(2); len(id) == len(app.ID{}) {
 			w.index.add(storedID{s.int64(1), app.ID(id), s.int64(0)})

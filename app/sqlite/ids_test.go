@@ -232,8 +232,13 @@ func TestIDsInMemoryAreBounded(t *testing.T) {
 			}
 			if last%500 == 0 { // some are written, the others pruned
 				pruneSteps(t, log, app.Cut{Messages: int64(last), Now: time.Now()})
+				require.Zero(t, log.InMemory())
 			}
 		}
+		for through := int64(1770); through <= 1785; through++ {
+			pruneSteps(t, log, app.Cut{Messages: through, Now: time.Now()})
+		}
+		require.Zero(t, log.InMemory())
 	}
 }
 

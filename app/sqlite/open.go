@@ -33,7 +33,7 @@ func Open(path string) (*Log, error) {
 // should be there.
 func notOpened(err error, format string, path string) error {
 	err = damage(err)
-	if isOtherSchema(err) {
+	if isMisfit(err) {
 		err = fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	if is := meaning(code(err)); errors.Is(is, app.ErrDiskFull) {
