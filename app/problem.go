@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/windsock-scgi/windsock/app/admission"
 )
 
 // errNotStored is matched by every failure to store a message, whatever its cause.
@@ -63,10 +65,13 @@ func answerTo(err error) *statusError {
 		answer   *statusError
 		invalid  *InvalidError
 		tooLarge *http.MaxBytesError
+		refused  *admission.Refused
 	)
 	switch {
 	case errors.As(err, &answer):
 		return answer
+	case errors.As(err, &refused):
+		return retryLater(refused.Reason)
 	case errors.As(err, &invalid):
 		return &statusError{status: http.StatusBadRequest, detail: invalid.Error(),
 			errors: []problemField{{invalid.Reason, "#" + invalid.Pointer}}}
@@ -116,6 +121,12 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	answer := answerTo(err)
 	h.logFailure(r, answer, err)
 	writeProblem(w, r, answer)
+}
+
+// WriteError answers a request with an error, as every request that fails is
+// answered. It logs nothing.
+func WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	writeProblem(w, r, answerTo(err))
 }
 
 // writeProblem answers with an error: as JSON to a client that asks for it.

@@ -76,6 +76,9 @@ func (s *Share) Release() { _ = s.Hold(0) } // less is never refused
 // of what the request holds already. expected is how many bytes are likely to
 // come, or less than zero when that is not known. It is a hint: memory is taken
 // for what has come, at most twice that, and not for what was announced.
+//
+// With an error it returns what it read before; nothing when the error is a
+// *Refused.
 func (s *Share) ReadAll(r io.Reader, expected int64) ([]byte, error) {
 	var buf []byte
 	for before := s.held; ; {
@@ -92,7 +95,7 @@ func (s *Share) ReadAll(r io.Reader, expected int64) ([]byte, error) {
 			return buf, nil
 		}
 		if err != nil {
-			return nil, err
+			return buf, err
 		}
 	}
 }

@@ -110,8 +110,9 @@ func TestReadAllBelievesNoAnnouncement(t *testing.T) {
 	s := b.Share()
 	require.NoError(t, s.Hold(5))
 	broken := errors.New("broken")
-	_, err := s.ReadAll(io.MultiReader(bytes.NewReader(make([]byte, 20_000)), iotest.ErrReader(broken)), 1<<40)
+	got, err := s.ReadAll(io.MultiReader(bytes.NewReader(make([]byte, 20_000)), iotest.ErrReader(broken)), 1<<40)
 	require.ErrorIs(t, err, broken)
+	assert.Len(t, got, 20_000)
 	assert.LessOrEqual(t, s.Held(), int64(5+2*20_000))
 }
 

@@ -23,11 +23,12 @@ const (
 // The rule is kept by read deadlines of w. A ResponseWriter without them, as
 // httptest.ResponseRecorder is, has no such rule.
 func Paced(w http.ResponseWriter, r *http.Request) io.Reader {
-	p := &paced{body: r.Body, start: time.Now(), control: http.NewResponseController(w)}
+	control := http.NewResponseController(w)
 	if 0 <= r.ContentLength && r.ContentLength <= smallBody {
-		p.setDeadline(smallGrace)
-		return p.body
+		_ = control.SetReadDeadline(time.Now().Add(smallGrace)) // see above for a server without deadlines
+		return r.Body
 	}
+	p := &paced{body: r.Body, control: control, start: time.Now()}
 	p.setDeadline(paceGrace)
 	return p
 }
@@ -52,5 +53,5 @@ func (p *paced) Read(b []byte) (int, error) {
 
 // setDeadline lets the body take d since its start.
 func (p *paced) setDeadline(d time.Duration) {
-	_ = p.control.SetReadDeadline(p.start.Add(d)) // see Paced for a server without deadlines
+	_ = p.control.SetReadDeadline(p.start.Add(d)) // as in Paced
 }
