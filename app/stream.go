@@ -165,11 +165,10 @@ func (f *feed) comment() error {
 
 // parseStream reads where a stream is to begin, or that it is now, and its filters.
 func (h *Handler) parseStream(r *http.Request) (q Query, now bool, err error) {
-	values, err := queryValues(r)
+	values, err := queryValues(r, "after", "type", "callsign", "log")
 	if err != nil {
 		return Query{}, false, err
 	}
-	values.Del("last") // a stream has a beginning only
 	q, err = parseQuery(values)
 	if err != nil {
 		return Query{}, false, err
