@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // How many messages a page has, and how long looking for them may take: the
@@ -193,7 +194,7 @@ func appendText(b []byte, text string) []byte {
 // appendData appends a message's data, which is JSON on one line. Damaged data
 // that is not becomes a string.
 func appendData(b, data []byte) []byte {
-	if json.Valid(data) && !bytes.ContainsAny(data, "\r\n") {
+	if json.Valid(data) && utf8.Valid(data) && !bytes.ContainsAny(data, "\r\n") {
 		return append(b, data...)
 	}
 	return appendText(b, string(data))
