@@ -13,7 +13,7 @@ const (
 	// gcBeside is how much memory there is for everything but --in-flight before
 	// garbage is collected more often: the committer's queue (64 MiB), the window
 	// of the event streams (16 MiB), batches at work, connections, and garbage.
-	gcBeside = 256 << 20
+	gcBeside = 160 << 20
 )
 
 // setGarbage sets when garbage is collected, unless the environment did. inFlight
