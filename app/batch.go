@@ -4,7 +4,6 @@ package app
 // result, in few commits.
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +108,7 @@ type batchInsert struct {
 // error it has taken those before the fault: each message that was whole by then
 // is stored.
 func (b *batchInsert) run(text []byte, fault error, f format) error {
-	b.items = newSplitter(endingWith(text, fault), f, maxMessageBytes)
+	b.items = newSplitter(text, fault, f, maxMessageBytes)
 	for {
 		item, err := b.items.next()
 		if err == io.EOF {
@@ -126,20 +125,6 @@ func (b *batchInsert) run(text []byte, fault error, f format) error {
 	}
 }
 
-// endingWith returns a reader of text that fails with err at its end, or ends in
-// io.EOF when err is nil.
-func endingWith(text []byte, err error) io.Reader {
-	if err == nil {
-		return bytes.NewReader(text)
-	}
-	return io.MultiReader(bytes.NewReader(text), failing{err})
-}
-
-// failing is a reader that has nothing but an error.
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
-
 // take takes one item, which is none at all if there is an error already.
 func (b *batchInsert) take(item []byte, err error) error {
 	if len(b.results) == maxBatchItems {
@@ -152,10 +137,6 @@ func (b *batchInsert) take(item []byte, err error) error {
 		message, err = Decode(item, b.address, time.Now())
 	}
 	if err != nil {
-		if !b.items.intact(item) {
-			return b.stop(&statusError{status: http.StatusBadRequest,
-				detail: fmt.Sprintf("Message %d of the batch: %s", result.Index, err)})
-		}
 		result.Status, result.Error = itemInvalid, err.Error()
 		b.results = append(b.results, result)
 		return nil

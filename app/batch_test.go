@@ -172,13 +172,13 @@ func TestBatch(t *testing.T) {
 		{"a broken line", ndjson, a + "\n" + b[:len(b)-1] + "\n" + c, 200, 2, 0, 1, ""},
 		{"an array as a line", ndjson, "[" + a + "]\n" + a, 200, 1, 0, 1, ""},
 		{"objects that follow one another are no JSON", asJSON, a + "\n" + b, 400, 0, 0, 1, ""},
-		{"broken midway", asJSON, "[" + a + `,{"a":},` + b + "]", 400, 1, 0, 0, "Message 1 of the batch: JSON error"},
-		{"wrong bracket midway", asJSON, "[" + a + `,{"a":[1},` + b + "]]", 400, 1, 0, 0, "Message 1 of the batch: JSON error"},
+		{"broken midway", asJSON, "[" + a + `,{"a":},` + b + "]", 400, 1, 0, 0, "JSON error at byte"},
+		{"wrong bracket midway", asJSON, "[" + a + `,{"a":[1},` + b + "]]", 400, 1, 0, 0, "JSON error at byte"},
 		{"broken off", asJSON, "[" + a + "," + b, 400, 2, 0, 0, "the array has no end"},
 		{"broken off in an item", asJSON, "[" + a + "," + b[:50], 400, 1, 0, 0, "the array has no end"},
-		{"a comma too many", asJSON, "[" + a + ",]", 400, 1, 0, 0, "expected a value"},
-		{"after the end", asJSON, "[" + a + "]" + b, 400, 1, 0, 0, "expected the end"},
-		{"invalid, then broken", asJSON, `[{},` + a + `,nul`, 400, 1, 0, 1, "Message 2 of the batch: JSON error"},
+		{"a comma too many", asJSON, "[" + a + ",]", 400, 1, 0, 0, "invalid character ','"},
+		{"after the end", asJSON, "[" + a + "]" + b, 400, 1, 0, 0, "goes on after its value"},
+		{"invalid, then broken", asJSON, `[{},` + a + `,nul`, 400, 1, 0, 1, "the array has no end"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			s := start(t)

@@ -5,173 +5,203 @@ package app
 // are written sorted by their bytes.
 
 import (
-	"bytes"
 	"encoding/base64"
-	"slices"
 	"strconv"
+
+	"github.com/windsock-scgi/windsock/app/canonical"
 )
 
-// canonicalData returns the canonical JSON of a message's data, which is a raw
-// value that checkJSON has passed. Unknown keys are dropped, except in TELEM.
-func canonicalData(t Type, raw []byte) ([]byte, error) {
+// fields are the raw values of all keys that data may have, whatever the type; nil
+// for those that are absent.
+type fields struct {
+	text, frequency                []byte // RECEIVED_TELEM; the key of text is string
+	antenna, location, name, radio []byte // LISTENER_INFO
+	altitude, latitude, longitude  []byte // LISTENER_TELEM
+	clock, hour, minute, second    []byte // its time, and what that holds
+}
+
+// read reads data, and returns it as a raw value. Unknown keys are dropped.
+func (f *fields) read(d *canonical.Decoder) ([]byte, error) {
+	return readObject(d, func(name []byte) (err error) {
+		if string(name) == "time" {
+			f.clock, err = f.readClock(d)
+			return err
+		}
+		value, err := d.Value()
+		if field := f.field(name); field != nil {
+			*field = value
+		}
+		return err
+	})
+}
+
+// field returns where the value of a key belongs, nil for an unknown one.
+func (f *fields) field(name []byte) *[]byte {
+	switch string(name) {
+	case "string":
+		return &f.text
+	case "frequency":
+		return &f.frequency
+	case "antenna":
+		return &f.antenna
+	case "location":
+		return &f.location
+	case "name":
+		return &f.name
+	case "radio":
+		return &f.radio
+	case "altitude":
+		return &f.altitude
+	case "latitude":
+		return &f.latitude
+	case "longitude":
+		return &f.longitude
+	}
+	return nil
+}
+
+func (f *fields) readClock(d *canonical.Decoder) ([]byte, error) {
+	return readObject(d, func(name []byte) (err error) {
+		value, err := d.Value()
+		switch string(name) {
+		case "hour":
+			f.hour = value
+		case "minute":
+			f.minute = value
+		case "second":
+			f.second = value
+		}
+		return err
+	})
+}
+
+// anObject stands for the raw value of an object whose members have been read.
+var anObject = []byte{'{'}
+
+// readObject reads the members of a value that is an object and returns anObject.
+// Of any other value it returns the raw value.
+func readObject(d *canonical.Decoder, member func(name []byte) error) ([]byte, error) {
+	if !d.IsObject() {
+		return d.Value()
+	}
+	return anObject, d.Object(member)
+}
+
+// canonical returns the canonical JSON of a message's data, whose raw value is raw.
+func (f *fields) canonical(t Type, raw []byte) ([]byte, error) {
 	if err := wantObject("/data", raw); err != nil {
 		return nil, err
 	}
 	switch t {
 	case ReceivedTelem:
-		return receivedTelem(raw)
+		return f.receivedTelem()
 	case ListenerInfo:
-		return listenerInfo(raw)
+		return f.listenerInfo()
 	case ListenerTelem:
-		return listenerTelem(raw)
-	case Telem:
-		return telem(raw)
+		return f.listenerTelem()
 	default:
-		return nil, invalid("/type", "must be a known type, not %s", quote(string(t)))
+		return nil, invalid("/type", "must be a type that clients send, not %s", quote(string(t)))
 	}
 }
 
 // receivedTelem is what a listener received: the string as base64 and, if it
 // is known, the frequency in Hz.
-func receivedTelem(raw []byte) ([]byte, error) {
-	received, err := base64Field("/data/string", find(raw, "string"))
+func (f *fields) receivedTelem() ([]byte, error) {
+	received, err := base64Field("/data/string", f.text)
 	if err != nil {
 		return nil, err
 	}
 	const room = len(`{"frequency":,"string":""}`) + 24 // a float64 has up to 24 characters
 	dst := make([]byte, 0, room+base64.StdEncoding.EncodedLen(len(received)))
 	dst = append(dst, '{')
-	if frequency := find(raw, "frequency"); frequency != nil {
-		hertz, err := decodeFloat("/data/frequency", frequency)
+	if f.frequency != nil {
+		hertz, err := decodeFloat("/data/frequency", f.frequency)
 		if err != nil {
 			return nil, err
 		}
 		if hertz < 0 {
-			return nil, invalid("/data/frequency", "must be 0 or more, not %s", describe(frequency))
+			return nil, invalid("/data/frequency", "must be 0 or more, not %s", describe(f.frequency))
 		}
-		dst = appendFloat(appendName(dst, "frequency"), hertz)
+		dst = canonical.AppendFloat(canonical.AppendName(dst, "frequency"), hertz)
 	}
-	dst = appendBase64(appendName(dst, "string"), received)
+	dst = appendBase64(canonical.AppendName(dst, "string"), received)
 	return append(dst, '}'), nil
 }
 
 // listenerInfo describes a listener's station in strings, each of them
 // optional.
-func listenerInfo(raw []byte) ([]byte, error) {
+func (f *fields) listenerInfo() ([]byte, error) {
 	dst := []byte{'{'}
-	for _, name := range [...]string{"antenna", "location", "name", "radio"} {
-		value := find(raw, name)
-		if value == nil {
+	for _, member := range [...]struct {
+		name  string
+		value []byte
+	}{{"antenna", f.antenna}, {"location", f.location}, {"name", f.name}, {"radio", f.radio}} {
+		if member.value == nil {
 			continue
 		}
-		text, err := textField("/data/"+name, value)
+		text, err := textField("/data/"+member.name, member.value)
 		if err != nil {
 			return nil, err
 		}
-		dst = appendString(appendName(dst, name), text)
+		dst = canonical.AppendString(canonical.AppendName(dst, member.name), text)
 	}
 	return append(dst, '}'), nil
 }
 
 // listenerTelem is where a listener is, and at what time of its day.
-func listenerTelem(raw []byte) ([]byte, error) {
-	latitude, err := degreesField("/data/latitude", find(raw, "latitude"), 90)
+func (f *fields) listenerTelem() ([]byte, error) {
+	latitude, err := degreesField("/data/latitude", f.latitude, 90)
 	if err != nil {
 		return nil, err
 	}
-	longitude, err := degreesField("/data/longitude", find(raw, "longitude"), 180)
+	longitude, err := degreesField("/data/longitude", f.longitude, 180)
 	if err != nil {
 		return nil, err
 	}
-	altitude, err := integerField("/data/altitude", find(raw, "altitude"))
+	altitude, err := integerField("/data/altitude", f.altitude)
 	if err != nil {
 		return nil, err
 	}
-	clock, err := timeField("/data/time", find(raw, "time"))
+	clock, err := f.timeOfDay("/data/time")
 	if err != nil {
 		return nil, err
 	}
 	dst := append(make([]byte, 0, 160), '{') // room for all numbers at their longest
-	dst = strconv.AppendInt(appendName(dst, "altitude"), altitude, 10)
-	dst = appendFloat(appendName(dst, "latitude"), latitude)
-	dst = appendFloat(appendName(dst, "longitude"), longitude)
-	dst = clock.append(appendName(dst, "time"))
+	dst = strconv.AppendInt(canonical.AppendName(dst, "altitude"), altitude, 10)
+	dst = canonical.AppendFloat(canonical.AppendName(dst, "latitude"), latitude)
+	dst = canonical.AppendFloat(canonical.AppendName(dst, "longitude"), longitude)
+	dst = clock.append(canonical.AppendName(dst, "time"))
 	return append(dst, '}'), nil
 }
 
 // timeOfDay is the time of a LISTENER_TELEM.
 type timeOfDay struct{ hour, minute, second int64 }
 
-// timeField reads a required time. An hour may be 24, and a second 60 or 61
+// timeOfDay reads a required time. An hour may be 24, and a second 60 or 61
 // for leap seconds.
-func timeField(pointer string, raw []byte) (t timeOfDay, err error) {
-	if raw == nil {
+func (f *fields) timeOfDay(pointer string) (t timeOfDay, err error) {
+	if f.clock == nil {
 		return t, missing(pointer)
 	}
-	if err := wantObject(pointer, raw); err != nil {
+	if err := wantObject(pointer, f.clock); err != nil {
 		return t, err
 	}
-	if t.hour, err = rangeField(pointer+"/hour", find(raw, "hour"), 24); err != nil {
+	if t.hour, err = rangeField(pointer+"/hour", f.hour, 24); err != nil {
 		return t, err
 	}
-	if t.minute, err = rangeField(pointer+"/minute", find(raw, "minute"), 59); err != nil {
+	if t.minute, err = rangeField(pointer+"/minute", f.minute, 59); err != nil {
 		return t, err
 	}
-	t.second, err = rangeField(pointer+"/second", find(raw, "second"), 61)
+	t.second, err = rangeField(pointer+"/second", f.second, 61)
 	return t, err
 }
 
 func (t timeOfDay) append(dst []byte) []byte {
 	dst = append(dst, '{')
-	dst = strconv.AppendInt(appendName(dst, "hour"), t.hour, 10)
-	dst = strconv.AppendInt(appendName(dst, "minute"), t.minute, 10)
-	dst = strconv.AppendInt(appendName(dst, "second"), t.second, 10)
+	dst = strconv.AppendInt(canonical.AppendName(dst, "hour"), t.hour, 10)
+	dst = strconv.AppendInt(canonical.AppendName(dst, "minute"), t.minute, 10)
+	dst = strconv.AppendInt(canonical.AppendName(dst, "second"), t.second, 10)
 	return append(dst, '}')
-}
-
-// The two keys that the data of a TELEM must have.
-const (
-	rawKey      = "_raw"
-	metadataKey = "_listener_metadata"
-)
-
-// telem is what a parser made of a received string: _raw is that string,
-// _listener_metadata an object, and whatever else there is keeps its own text.
-func telem(raw []byte) ([]byte, error) {
-	received, err := base64Field("/data/"+rawKey, find(raw, rawKey))
-	if err != nil {
-		return nil, err
-	}
-	metadata := find(raw, metadataKey)
-	if metadata == nil {
-		return nil, missing("/data/" + metadataKey)
-	}
-	if err := wantObject("/data/"+metadataKey, metadata); err != nil {
-		return nil, err
-	}
-	dst := append(make([]byte, 0, len(raw)), '{')
-	for _, m := range sortedMembers(raw) {
-		dst = appendName(dst, string(m.name))
-		if string(m.name) == rawKey {
-			dst = appendBase64(dst, received)
-		} else {
-			dst = appendCompact(dst, m.value)
-		}
-	}
-	return append(dst, '}'), nil
-}
-
-// member is an object's member: its name unescaped, its value raw.
-type member struct{ name, value []byte }
-
-// sortedMembers returns the members of an object by the bytes of their names.
-func sortedMembers(object []byte) []member {
-	var all []member
-	for name, value := range members(object) {
-		all = append(all, member{name, value})
-	}
-	slices.SortFunc(all, func(a, b member) int { return bytes.Compare(a.name, b.name) })
-	return all
 }
 
 // What follows reads one field each. It takes the field's raw value, which is
@@ -189,7 +219,7 @@ func wantObject(pointer string, raw []byte) error {
 func textField(pointer string, raw []byte) ([]byte, error) {
 	switch raw[0] {
 	case '"':
-		return unquote(raw), nil
+		return canonical.Unquote(raw), nil
 	case 'n', '[', '{':
 		return nil, invalid(pointer, "must be a string, not %s", describe(raw))
 	default:
@@ -205,7 +235,7 @@ func base64Field(pointer string, raw []byte) ([]byte, error) {
 	if raw[0] != '"' {
 		return nil, invalid(pointer, "must be a string of base64, not %s", describe(raw))
 	}
-	decoded, err := decodeBase64(unquote(raw))
+	decoded, err := decodeBase64(canonical.Unquote(raw))
 	if err != nil {
 		return nil, invalid(pointer, "must be base64 with the right padding, not %s", describe(raw))
 	}
@@ -246,15 +276,6 @@ func rangeField(pointer string, raw []byte, highest int64) (int64, error) {
 		return 0, invalid(pointer, "must be between 0 and %d, not %s", highest, describe(raw))
 	}
 	return n, nil
-}
-
-// appendName appends the name of an object's member and its colon, after a
-// comma unless it is the object's first.
-func appendName(dst []byte, name string) []byte {
-	if dst[len(dst)-1] != '{' {
-		dst = append(dst, ',')
-	}
-	return append(appendString(dst, name), ':')
 }
 
 // appendBase64 appends bytes as a JSON string of canonical base64, in which

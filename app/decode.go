@@ -10,7 +10,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/windsock-scgi/windsock/app/canonical"
 )
 
 // maxCallsign is how many characters a callsign may have.
@@ -41,7 +42,7 @@ func (e *InvalidError) Error() string {
 }
 
 // Decode reads one message from the body of a request. The body is strict
-// JSON: see checkJSON. remoteAddr is the request's REMOTE_ADDR, and now is
+// JSON: see package canonical. remoteAddr is the request's REMOTE_ADDR, and now is
 // when the server had the whole of it. The message keeps no part of body.
 //
 // Every error is an *InvalidError, and the message is then the zero Message.
@@ -60,43 +61,63 @@ func Decode(body []byte, remoteAddr string, now time.Time) (Message, error) {
 	if err = decodeTimes(&m, env); err != nil {
 		return Message{}, err
 	}
-	if m.Data, err = canonicalData(m.Type, env.data); err != nil {
+	if m.Data, err = env.fields.canonical(m.Type, env.data); err != nil {
 		return Message{}, err
 	}
 	m.ID = messageID(&m)
 	return m, nil
 }
 
-// envelope holds the raw JSON values of the five required keys.
+// envelope holds the raw JSON values of the five required keys, and of data its
+// members.
 type envelope struct {
 	callsign, kind, created, uploaded, data []byte
+	fields
 }
 
 // readEnvelope finds the required keys of a message. Unknown ones are ignored.
-func readEnvelope(body []byte) (envelope, error) {
-	if err := checkJSON(body); err != nil {
-		return envelope{}, err
+func readEnvelope(body []byte) (env envelope, err error) {
+	d := canonical.NewDecoder(body)
+	defer d.Close()
+	if !d.IsObject() {
+		return env, notObject(d)
 	}
-	root := body[skipBlanks(body, 0):]
-	if root[0] != '{' {
-		return envelope{}, invalid("", "must be a JSON object, not %s", describe(root))
-	}
-	var env envelope
-	for name, value := range members(root) {
+	err = d.Object(func(name []byte) (err error) {
 		switch string(name) {
 		case "callsign":
-			env.callsign = value
+			env.callsign, err = d.Value()
 		case "type":
-			env.kind = value
+			env.kind, err = d.Value()
 		case "time_created":
-			env.created = value
+			env.created, err = d.Value()
 		case "time_uploaded":
-			env.uploaded = value
+			env.uploaded, err = d.Value()
 		case "data":
-			env.data = value
+			env.data, err = env.fields.read(d)
+		default:
+			_, err = d.Value()
 		}
+		return err
+	})
+	if err == nil {
+		err = d.End()
+	}
+	if err != nil {
+		return env, invalid("", "%s", err)
 	}
 	return env, env.complete()
+}
+
+// notObject is the error for a body that is no object, whatever else it is.
+func notObject(d *canonical.Decoder) error {
+	value, err := d.Value()
+	if err == nil {
+		err = d.End()
+	}
+	if err != nil {
+		return invalid("", "%s", err)
+	}
+	return invalid("", "must be a JSON object, not %s", describe(value))
 }
 
 // complete returns an error that names the first required key that is absent.
@@ -122,7 +143,7 @@ func decodeCallsign(raw []byte) (string, error) {
 	if raw[0] != '"' {
 		return "", invalid(pointer, "must be a string, not %s", describe(raw))
 	}
-	text := unquote(raw)
+	text := canonical.Unquote(raw)
 	for _, c := range text {
 		if !inCallsign(c) {
 			return "", invalid(pointer, "must be of the characters A-Z a-z 0-9 / _ - only, not %s", quote(text))
@@ -158,7 +179,7 @@ func decodeType(raw []byte) (Type, error) {
 	if raw[0] != '"' {
 		return "", invalid(pointer, "must be a string, not %s", describe(raw))
 	}
-	switch text := unquote(raw); Type(text) {
+	switch text := canonical.Unquote(raw); Type(text) {
 	case ReceivedTelem:
 		return ReceivedTelem, nil
 	case ListenerInfo:
@@ -212,13 +233,8 @@ func invalid(pointer, format string, args ...any) error {
 // missing is the error for a required key that is absent.
 func missing(pointer string) error { return invalid(pointer, "is required") }
 
-// maxQuoted is how many bytes of a client's value an error repeats.
-const maxQuoted = 40
-
-// quote returns text as a quoted Go string, cut to maxQuoted bytes.
-func quote[T []byte | string](text T) string {
-	return fmt.Sprintf("%q", shorten(text))
-}
+// quote returns text as a quoted Go string, cut to 40 bytes.
+func quote[T []byte | string](text T) string { return canonical.Quote(text) }
 
 // describe says what a raw JSON value is, for the end of a sentence "must be
 // x, not y".
@@ -229,20 +245,8 @@ func describe(raw []byte) string {
 	case '[':
 		return "a list"
 	case '"':
-		return quote(unquote(raw))
-	default: // a number, true, false or null; blanks may follow
-		return shorten(raw[:skipValue(raw, 0)])
+		return quote(canonical.Unquote(raw))
+	default: // a number, true, false or null
+		return canonical.Shorten(raw)
 	}
-}
-
-// shorten cuts text to maxQuoted bytes, between two characters.
-func shorten[T []byte | string](text T) string {
-	if len(text) <= maxQuoted {
-		return string(text)
-	}
-	short := text[:maxQuoted]
-	for len(short) > maxQuoted-utf8.UTFMax && !utf8.RuneStart(text[len(short)]) {
-		short = short[:len(short)-1]
-	}
-	return string(short) + "…"
 }

@@ -8,6 +8,8 @@ import (
 	"bytes"
 	"math"
 	"strconv"
+
+	"github.com/windsock-scgi/windsock/app/canonical"
 )
 
 // blanksInStrings may stand around a number in a string: ASCII white space.
@@ -24,7 +26,7 @@ func decodeInteger(pointer string, raw []byte) (int64, error) {
 	n, ok, fits := int64(0), false, false
 	switch raw[0] {
 	case '"':
-		n, ok, fits = parseInteger(unquote(raw))
+		n, ok, fits = parseInteger(canonical.Unquote(raw))
 	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
 		ok = true
 		n, fits = cutNumber(raw)
@@ -128,7 +130,7 @@ func gather(whole, fraction []byte, count int, negative bool) (n int64, fits boo
 func decodeFloat(pointer string, raw []byte) (float64, error) {
 	text := raw
 	if raw[0] == '"' {
-		text = bytes.Trim(unquote(raw), blanksInStrings)
+		text = bytes.Trim(canonical.Unquote(raw), blanksInStrings)
 	}
 	if !hasNumberBytes(text) {
 		return 0, invalid(pointer, "must be a number, not %s", describe(raw))
@@ -153,3 +155,5 @@ func hasNumberBytes(text []byte) bool {
 	}
 	return true
 }
+
+func isDigit(b byte) bool { return '0' <= b && b <= '9' }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/windsock-scgi/windsock/app/canonical"
 )
 
 // How many messages a page has, and how long looking for them may take: the
@@ -188,7 +190,7 @@ func (e *Entry) AppendJSON(b []byte, withAddress bool) []byte {
 // appendText appends text as a JSON string, whatever bytes it holds: a damaged
 // row must not break the page that it stands in.
 func appendText(b []byte, text string) []byte {
-	return appendString(b, strings.ToValidUTF8(text, "\uFFFD"))
+	return canonical.AppendString(b, text)
 }
 
 // appendData appends a message's data, which is JSON on one line. Damaged data

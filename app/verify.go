@@ -6,6 +6,8 @@ package app
 import (
 	"bytes"
 	"fmt"
+
+	"github.com/windsock-scgi/windsock/app/canonical"
 )
 
 // Verify returns an error that names the first thing about a stored message
@@ -58,14 +60,21 @@ func verifyTimes(m *Message) error {
 }
 
 func verifyData(m *Message) error {
-	if err := checkJSON(m.Data); err != nil {
+	d := canonical.NewDecoder(m.Data)
+	defer d.Close()
+	var f fields
+	raw, err := f.read(d)
+	if err == nil {
+		err = d.End()
+	}
+	if err != nil {
 		return fmt.Errorf("its data is no JSON: %w", err)
 	}
-	canonical, err := canonicalData(m.Type, m.Data)
+	made, err := f.canonical(m.Type, raw)
 	if err != nil {
 		return fmt.Errorf("its data is not that of a %s: %w", quote(string(m.Type)), err)
 	}
-	if !bytes.Equal(canonical, m.Data) {
+	if !bytes.Equal(made, m.Data) {
 		return fmt.Errorf("its data is not in canonical form: %s", quote(m.Data))
 	}
 	return nil

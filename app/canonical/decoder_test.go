@@ -1,4 +1,4 @@
-package app
+package canonical
 
 import (
 	"bytes"
@@ -39,17 +39,19 @@ var hostileBodies = []struct {
 }{
 	{"lists that are never closed", strings.Repeat("[", 1<<20), "the nesting is deeper than 64"},
 	{"objects that are never closed", strings.Repeat(`{"":`, 1<<18), "the nesting is deeper than 64"},
-	{"items without end", "[" + strings.Repeat("1,", 1<<19), "found the end"},
+	{"items without end", "[" + strings.Repeat("1,", 1<<19), "ends too early"},
 	{"items", "[" + strings.Repeat("1,", 1<<19) + "1]", ""},
 	{"empty objects", "[" + strings.Repeat("{},", 1<<18) + "1]", ""},
-	{"small objects", "[" + strings.Repeat(`{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8},`, 20_000) + "1]", ""},
-	{"300,000 members", manyNames(300_000, func(i int) string { return fmt.Sprintf("%x", i) }), ""},
-	{"members sorted backwards", manyNames(100_000, func(i int) string { return fmt.Sprintf("%06d", 100_000-i) }), ""},
-	{"members, the last one repeated", manyNames(100_000, func(i int) string { return fmt.Sprint(min(i, 99_998)) }), `the name "99998" is repeated`},
+	{"small objects", "[" + strings.Repeat(`{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8},`, 1_200) + "1]", ""},
+	{"300,000 members", manyNames(300_000, func(i int) string { return fmt.Sprintf("%x", i) }), "more than 10000 names"},
+	{"10,000 members", manyNames(10_000, func(i int) string { return fmt.Sprintf("%x", i) }), ""},
+	{"10,001 names in small objects", "[" + strings.Repeat(`{"a":1},`, 10_000) + `{"b":1}]`, "more than 10000 names"},
+	{"members sorted backwards", manyNames(10_000, func(i int) string { return fmt.Sprintf("%06d", 100_000-i) }), ""},
+	{"members, the last one repeated", manyNames(10_000, func(i int) string { return fmt.Sprint(min(i, 9_998)) }), `the name "9998" is repeated`},
 	{"300,000 members of one name", manyNames(300_000, func(int) string { return "" }), `the name "" is repeated`},
-	{"members with escapes", manyNames(40_000, func(i int) string { return fmt.Sprintf(`\u0061%d`, i) }), ""},
+	{"members with escapes", manyNames(10_000, func(i int) string { return fmt.Sprintf(`\u0061%d`, i) }), ""},
 	{"members with a long common start", manyNames(1000, func(i int) string { return strings.Repeat("x", 1000) + fmt.Sprint(i) }), ""},
-	{"members never closed", strings.TrimSuffix(manyNames(100_000, func(i int) string { return fmt.Sprint(i) }), "}"), "found the end"},
+	{"members never closed", strings.TrimSuffix(manyNames(10_000, func(i int) string { return fmt.Sprint(i) }), "}"), "ends too early"},
 	{"two long names", manyNames(2, func(i int) string { return strings.Repeat("x", 1<<19) + fmt.Sprint(i) }), ""},
 	{"a long name twice", manyNames(2, func(int) string { return strings.Repeat("x", 1<<19) }), "is repeated"},
 	{"a long string", `"` + strings.Repeat("é", 1<<19) + `"`, ""},
@@ -59,37 +61,40 @@ var hostileBodies = []struct {
 	{"blanks", strings.Repeat(" ", 1<<20) + "null", ""},
 }
 
-// Hostile bodies take memory in proportion to their size, and no more time
+// check reads a text that is one value.
+func check(text []byte) error {
+	d := NewDecoder(text)
+	defer d.Close()
+	if _, err := d.Value(); err != nil {
+		return err
+	}
+	return d.End()
+}
+
+// requireSyntaxError expects a reason that is fit to be shown to a client.
+func requireSyntaxError(t *testing.T, err error, reason string) {
+	t.Helper()
+	var syntax *SyntaxError
+	require.ErrorAs(t, err, &syntax)
+	require.Contains(t, err.Error(), reason)
+	require.LessOrEqual(t, len(err.Error()), 300)
+	require.True(t, utf8.ValidString(err.Error()), "%q", err)
+	require.NotContains(t, err.Error(), "\n")
+}
+
+// Hostile texts take memory that is bounded, however they are made, and no more time
 // than this test may run: a check of each name with each would take minutes.
-func TestHostileBodies(t *testing.T) {
+func TestHostileTexts(t *testing.T) {
 	for _, c := range hostileBodies {
 		t.Run(c.name, func(t *testing.T) {
 			text := []byte(c.text)
 			var err error
-			assert.LessOrEqual(t, allocated(func() { err = checkJSON(text) }), uint64(24*len(text)+4096))
+			assert.LessOrEqual(t, allocated(func() { err = check(text) }), uint64(8<<20))
 			if c.reason == "" {
 				require.NoError(t, err)
 				return
 			}
-			requireInvalid(t, err, "", c.reason)
-		})
-	}
-}
-
-// The same within messages: beside the known keys of data, and as one of them.
-func TestHostileMessages(t *testing.T) {
-	const envelope = `{"callsign":"A","type":"LISTENER_INFO","time_created":1,"time_uploaded":1,"data":{"%s":%s}}`
-	for _, c := range hostileBodies {
-		if c.reason != "" {
-			continue
-		}
-		t.Run(c.name, func(t *testing.T) {
-			m, err := Decode(fmt.Appendf(nil, envelope, "x", c.text), "::1", testNow)
-			require.NoError(t, err)
-			assert.Equal(t, `{}`, string(m.Data))
-			if _, err = Decode(fmt.Appendf(nil, envelope, "name", c.text), "::1", testNow); err != nil {
-				requireInvalid(t, err, "/data/name", "must be a string, not ")
-			}
+			requireSyntaxError(t, err, c.reason)
 		})
 	}
 }
@@ -103,48 +108,74 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// To check a message takes one allocation, for its names.
-func TestCheckJSONAllocations(t *testing.T) {
-	body := []byte(sampleBody)
-	assert.LessOrEqual(t, testing.AllocsPerRun(10, func() { _ = checkJSON(body) }), 1.0)
+// A text is read without an allocation.
+func TestDecoderAllocations(t *testing.T) {
+	text := []byte(`{"callsign": "G8XYZ", "data": {"a": [1, {"b": "c"}], "frequency": 434650000.0}, "escaped": "\n"}`)
+	assert.LessOrEqual(t, testing.AllocsPerRun(10, func() { _ = check(text) }), 0.0)
 }
 
-// A name is found repeated wherever it stands among others, below and above
-// the number from which on names are sorted.
+// A name is found repeated wherever it stands among others, escaped or not.
 func TestRepeatedNames(t *testing.T) {
-	for n := range 3*fewNames + 1 {
+	for _, n := range []int{2, 3, 10, 63, 64, 65, 66, 200} {
 		distinct := manyNames(n, func(i int) string { return fmt.Sprint(i) })
-		require.NoError(t, checkJSON([]byte(distinct)))
-		for second := range n {
-			for first := range second {
+		require.NoError(t, check([]byte(distinct)))
+		for _, second := range []int{1, n / 2, n - 1} {
+			for _, first := range []int{0, second / 2, second - 1} {
 				name := func(i int) string {
 					if i == second {
-						return fmt.Sprintf(`\u00%02x`, 'a'+first)
+						return fmt.Sprintf(`\u%04x`, 'Ā'+first)
 					}
-					return string(rune('a' + i))
+					return string('Ā' + rune(i))
 				}
-				err := checkJSON([]byte(manyNames(n, name)))
-				// Each member before it takes six bytes: "a":0,
-				requireInvalid(t, err, "", fmt.Sprintf("byte %d: the name %q is repeated", 1+6*second, string(rune('a'+first))))
+				if first != second {
+					err := check([]byte(manyNames(n, name)))
+					// Each member before it takes seven bytes: "Ā":0,
+					requireSyntaxError(t, err, fmt.Sprintf("byte %d: the name %q is repeated", 1+7*second, string('Ā'+rune(first))))
+				}
 			}
 		}
 	}
 }
 
-func TestMembers(t *testing.T) {
+// members are the names and raw values of an object.
+func members(t *testing.T, text []byte) (all []string) {
+	t.Helper()
+	d := NewDecoder(text)
+	defer d.Close()
+	require.True(t, d.IsObject())
+	require.NoError(t, d.Object(func(name []byte) error {
+		value, err := d.Value()
+		all = append(all, string(name), string(value))
+		return err
+	}))
+	require.NoError(t, d.End())
+	return all
+}
+
+func TestObject(t *testing.T) {
 	object := []byte("{ \"a\" : 1 ,\"\\u0062\\n\":\t\"}\\\"\" , \"c\":[{\"d\":[\"]\"]}] ,\"\":{ } , \"e\":-1.5e3\n}")
-	require.NoError(t, checkJSON(object))
+	assert.Equal(t, []string{"a", "1", "b\n", `"}\""`, "c", `[{"d":["]"]}]`, "", "{ }", "e", "-1.5e3"}, members(t, object))
+	assert.Empty(t, members(t, []byte(" {} ")))
+}
+
+// A caller's own error ends the reading, and nested objects are read where they stand.
+func TestObjectWithin(t *testing.T) {
+	d := NewDecoder([]byte(`{"a":{"b":1},"c":2}`))
+	defer d.Close()
 	var got []string
-	for name, value := range members(object) {
-		got = append(got, string(name), string(value))
-	}
-	assert.Equal(t, []string{"a", "1", "b\n", `"}\""`, "c", `[{"d":["]"]}]`, "", "{ }", "e", "-1.5e3"}, got)
-	assert.Equal(t, "-1.5e3", string(find(object, "e")))
-	assert.Equal(t, "{ }", string(find(object, "")))
-	assert.Nil(t, find(object, "d"))
-	for range members([]byte(" {}")[1:]) {
-		t.Error("an empty object has no members")
-	}
+	stop := errors.New("stop")
+	err := d.Object(func(name []byte) error {
+		if got = append(got, string(name)); string(name) == "c" {
+			return stop
+		}
+		return d.Object(func(name []byte) error {
+			value, err := d.Value()
+			got = append(got, string(name), string(value))
+			return err
+		})
+	})
+	assert.Equal(t, stop, err)
+	assert.Equal(t, []string{"a", "b", "1", "c"}, got)
 }
 
 func TestUnquote(t *testing.T) {
@@ -156,54 +187,46 @@ func TestUnquote(t *testing.T) {
 		{`"a\ud83c\udf88b\uD83C\uDF88"`, "a🎈b🎈"},
 		{`"\\u0041"`, `\u0041`},
 		{`"\\"`, `\`},
-		{`"é" , "x"`, "é"},
 	} {
-		assert.Equal(t, c.want, string(unquote([]byte(c.raw))))
+		assert.Equal(t, c.want, string(Unquote([]byte(c.raw))))
 	}
 }
 
-// FuzzStrictJSON compares with encoding/json: what that rejects is rejected,
+// FuzzDecoder compares with encoding/json: what that rejects is rejected,
 // and what it takes is rejected only for one of the rules that it lacks.
-func FuzzStrictJSON(f *testing.F) {
-	for _, c := range readMessageCases(f) {
-		f.Add(c.body())
+func FuzzDecoder(f *testing.F) {
+	for _, text := range []string{`{"a":[{"\u0061":1,"\ud83c\udf88":2,"🎈":3}],"b":"\ud83c"}`, `{"a":1,}`, `[1,]`, "{}x", "", " ", "\uFEFF1", "1e5", `"\/\u00e9"`} {
+		f.Add([]byte(text))
 	}
-	f.Add([]byte(`{"a":[{"\u0061":1,"\ud83c\udf88":2,"🎈":3}],"b":"\ud83c"}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		err := checkJSON(text)
-		if err != nil {
-			requireShowable(t, err)
+		if err := check(text); err != nil {
+			requireSyntaxError(t, err, "")
 			require.False(t, mustAccept(text), "%q: %v", text, err)
 			return
 		}
 		require.True(t, json.Valid(text), "%q", text)
 		require.True(t, utf8.Valid(text), "%q", text)
-		compareMembers(t, text)
-		compact := appendCompact(nil, text)
-		require.NoError(t, checkJSON(compact))
-		var want bytes.Buffer
-		require.NoError(t, json.Compact(&want, text))
-		require.Equal(t, want.String(), string(compact))
+		compareObject(t, bytes.TrimLeft(text, " \t\r\n"))
 	})
 }
 
-// compareMembers checks that members sees what encoding/json does.
-func compareMembers(t *testing.T, text []byte) {
+// compareObject checks that Object and Unquote see what encoding/json does.
+func compareObject(t *testing.T, text []byte) {
 	t.Helper()
-	root := text[skipBlanks(text, 0):]
-	if root[0] == '"' {
+	if text[0] == '"' {
 		var want string
 		require.NoError(t, json.Unmarshal(text, &want))
-		require.Equal(t, want, string(unquote(root)))
+		require.Equal(t, want, string(Unquote(bytes.TrimRight(text, " \t\r\n"))))
 	}
-	if root[0] != '{' {
+	if text[0] != '{' {
 		return
 	}
 	var want map[string]json.RawMessage
 	require.NoError(t, json.Unmarshal(text, &want))
-	for name, value := range members(root) {
-		require.Equal(t, string(want[string(name)]), string(value))
-		delete(want, string(name))
+	all := members(t, text)
+	for i := 0; i < len(all); i += 2 {
+		require.Equal(t, string(want[all[i]]), all[i+1])
+		delete(want, all[i])
 	}
 	require.Empty(t, want)
 }
@@ -243,7 +266,7 @@ func deepOrRepeated(d *json.Decoder) bool {
 			if token == '{' {
 				next = object{map[string]bool{}, true}
 			}
-			if open = append(open, next); len(open) > maxDepth {
+			if open = append(open, next); len(open) > MaxDepth {
 				return true
 			}
 			continue
