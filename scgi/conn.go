@@ -2,6 +2,7 @@ package scgi
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -154,11 +155,8 @@ func (c *conn) refuse(err error) {
 	case errors.As(err, &malformed):
 		c.pastHeader()
 		c.srv.stats.malformed.Add(1)
-		c.srv.logger().Warn("scgi: malformed request", "error", malformed, "peer", peer(c.rwc))
-		status := http.StatusBadRequest
-		if malformed.tooLarge {
-			status = http.StatusRequestHeaderFieldsTooLarge
-		}
+		status := cmp.Or(malformed.status, http.StatusBadRequest)
+		c.srv.logger().Warn("scgi: malformed request", "status", status, "error", malformed, "peer", peer(c.rwc))
 		if c.write(plainAnswer(status)) == nil {
 			c.drain()
 		}

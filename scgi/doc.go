@@ -31,8 +31,9 @@ specification is https://python.ca/scgi/protocol.txt. There is no keep-alive, no
 chunked framing and no interim (1xx) answer; an upgrade (101) works by Hijack
 where the front end allows it.
 
-What is malformed is refused with 400, a header over the limit with 431; see
-[ReadHeader] for how strict that is, and for what happens to variables that
+What is malformed is refused with 400, a header over the limit with 431, and what
+only the front end's settings can cause with 500, since clients take a 400 for final:
+a CONTENT_LENGTH that is not the client's own (HTTP_CONTENT_LENGTH). See [ReadHeader] for how strict that is, and for what happens to variables that
 come twice.
 
 # The request

@@ -126,17 +126,22 @@ func (m *metaVars) collect(vars Vars, headers []headerVar) ([]headerVar, error) 
 	return headers, nil
 }
 
-// sameLength holds the client's own Content-Length against CONTENT_LENGTH,
-// which stands first and so is known. nginx before 1.29.6 sends a smaller
-// CONTENT_LENGTH than it has body when it does not buffer requests: better no
-// answer than one to half a body.
+// sameLength compares the client's own Content-Length with CONTENT_LENGTH, which
+// stands first and so is known. Only a front end's settings make them differ:
+// nginx before 1.29.6 sends too small a CONTENT_LENGTH when it does not buffer
+// requests, and any nginx sends 0 in a subrequest without the request's body. The
+// answer is 500, because clients take a 400 for final.
 func (m *metaVars) sameLength(value string) error {
 	n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 63) // no sign
-	if err != nil || int64(n) != m.contentLength {
-		return &ProtocolError{Reason: "CONTENT_LENGTH is " + strconv.FormatInt(m.contentLength, 10) +
-			" but the client's Content-Length " + quote(value) + " (nginx before 1.29.6: scgi_request_buffering must be on)"}
+	if err == nil && int64(n) == m.contentLength || value == "" { // which is as none: RFC 3875, section 4.1
+		return nil
 	}
-	return nil
+	return &ProtocolError{
+		Reason: "CONTENT_LENGTH is " + strconv.FormatInt(m.contentLength, 10) + " but the client's Content-Length " + quote(value) +
+			" (nginx before 1.29.6: scgi_request_buffering must be on; nginx's auth_request and mirror:" +
+			` their location needs scgi_param HTTP_CONTENT_LENGTH "";)`,
+		status: http.StatusInternalServerError,
+	}
 }
 
 // setURL makes the request's URL in origin form, without scheme and host.
