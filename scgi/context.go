@@ -65,7 +65,7 @@ func (x *requestContext) Value(key any) any {
 	case connKey{}:
 		return x.c
 	case http.LocalAddrContextKey:
-		return x.c.rwc.LocalAddr()
+		return x.c.localAddr()
 	}
 	x.mu.Lock()
 	inner := x.inner
