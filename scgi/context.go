@@ -21,12 +21,15 @@ type requestContext struct {
 	blind  bool     // nothing is watched any more
 }
 
-// connKey is the key under which a request's context holds its connection.
-type connKey struct{}
+// connKey is the key under which a request's context holds its connection. With a
+// nil srv it is the connection of the innermost request, and else of the innermost
+// request of that server: a context may descend from requests of several servers.
+type connKey struct{ srv *Server }
 
-// connOf returns the connection of the request that ctx descends from, or nil.
-func connOf(ctx context.Context) *conn {
-	c, _ := ctx.Value(connKey{}).(*conn)
+// connOf returns the connection of the request of s that ctx descends from, or nil
+// if there is none. A nil s stands for any server.
+func connOf(ctx context.Context, s *Server) *conn {
+	c, _ := ctx.Value(connKey{s}).(*conn)
 	return c
 }
 
@@ -62,7 +65,7 @@ func (x *requestContext) Err() error {
 // Value implements context.Context.
 func (x *requestContext) Value(key any) any {
 	switch key {
-	case connKey{}:
+	case connKey{}, connKey{x.c.srv}:
 		return x.c
 	case http.LocalAddrContextKey:
 		return x.c.rwc.LocalAddr()

@@ -128,7 +128,7 @@ case, nothing polls and nothing sleeps.
 What Shutdown finds, and does:
 
 	new        it is closed at once; a later Serve or Start fails
-	serving    listeners are emptied and closed, requests finish
+	serving    listeners are emptied of what is queued now, and closed; requests finish
 	draining   it waits for the same end as the first Shutdown
 	closed     it waits for handlers that still run, if any
 
