@@ -96,6 +96,10 @@ A [CGIWriter] makes an answer of what a CGI program prints.
     front end that takes one: nginx does, [Transport] does not.
   - The context has no http.ServerContextKey: that promises an *http.Server.
   - No http.CloseNotifier: the context does that.
+  - The context ends when the front end closes its connection, which it may do
+    earlier or later than the client: see FRONTENDS.md. It ends while the body is
+    unread, too. On a unix socket, and with AllowHalfClose, the end of the front end's
+    sending half does not end it.
 
 # Differences from net/http/fcgi
 

@@ -93,8 +93,8 @@ func (s *Server) Err() error {
 // error is returned; handlers may then still run until Done is closed. With a
 // context that descends from a request of this server, Shutdown does not wait for
 // that request, which would be waiting for itself, nor for others that wait so.
-// A context of another server's request is like any other;
-// `go s.Shutdown(ctx)` is the idiom for a handler that does not mean to wait.
+// A context of another server's request is like any other. `go s.Shutdown(ctx)`, with
+// a context of its own, is the idiom for a handler that does not mean to wait.
 //
 // It may be called any number of times.
 func (s *Server) Shutdown(ctx context.Context) error {

@@ -12,6 +12,8 @@ func watchPeer(net.Conn, bool, func()) *watcher { return nil }
 
 func (*watcher) stop() {}
 
+func peerGone(net.Conn, bool) bool { return false }
+
 // quick cannot be had here.
 func quick(l net.Listener) net.Listener { return l }
 
