@@ -52,9 +52,7 @@ func controlListener(l net.Listener, do func(fd int) error) error {
 	if err != nil {
 		return err
 	}
-	var failed error
-	err = raw.Control(func(fd uintptr) { failed = do(int(fd)) })
-	return errors.Join(err, failed)
+	return controlRaw(raw, do)
 }
 
 // tcpBacklog is what the kernel shows as tcpi_unacked of a socket that listens.

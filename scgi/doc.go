@@ -46,6 +46,11 @@ are about the client's connection to the front end. [Env] has all variables as
 they came, and [StripMount] finds the path under the application's mount in what
 each front end sends.
 
+The context ends when the handler returns and when the front end closes its
+connection, also while the body is unread. FRONTENDS.md shows which front ends close
+it when their client leaves. On a unix socket, and with AllowHalfClose, a front end
+that has ended only its sending half is still there.
+
 A body that ends early reads as io.ErrUnexpectedEOF. Bodies stream; a handler
 bounds them with http.MaxBytesReader.
 
@@ -96,10 +101,6 @@ A [CGIWriter] makes an answer of what a CGI program prints.
     front end that takes one: nginx does, [Transport] does not.
   - The context has no http.ServerContextKey: that promises an *http.Server.
   - No http.CloseNotifier: the context does that.
-  - The context ends when the front end closes its connection, which it may do
-    earlier or later than the client: see FRONTENDS.md. It ends while the body is
-    unread, too. On a unix socket, and with AllowHalfClose, the end of the front end's
-    sending half does not end it.
 
 # Differences from net/http/fcgi
 
