@@ -35,9 +35,9 @@ type service struct {
 }
 
 // start makes the service, in the order of a request's way from its end to its
-// beginning: nothing is taken in before it can be kept. On an error nothing is
-// left of it.
-func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
+// beginning: nothing is taken in before it can be kept. On an error, as when ctx ends
+// first, nothing is left of it. ctx means nothing to the service.
+func (c *serveCommand) start(ctx context.Context, logger zerolog.Logger) (*service, error) {
 	path, err := storePath(c.Store)
 	if err != nil {
 		return nil, err
@@ -49,13 +49,13 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 	if err := c.makeDataFolder(); err != nil {
 		return nil, err
 	}
-	store, err := sqlite.Open(path)
+	store, err := sqlite.OpenContext(ctx, path)
 	if err != nil {
 		return nil, err
 	}
 	conns := maxConns()
 	tail := &app.Tail{Log: store, MaxSubscribers: conns / 2, Logger: logger} // the rest is for those who post
-	if err := tail.Start(context.Background()); err != nil {
+	if err := tail.Start(ctx); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	committer := &app.Committer{Log: c.storing(store), Committed: tail.Committed, Logger: logger}
@@ -75,11 +75,11 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 		},
 	}
 	retention.Start()
-	if err := s.listen(c.Listen); err != nil {
+	if err := s.listen(ctx, c.Listen); err != nil {
 		return nil, errors.Join(err, s.stop(startFailed))
 	}
 	if c.HTTP != "" {
-		if s.front, err = startFront(c.HTTP, c.Listen[0], s.listeners[0].Addr(), s.scgi.Logger); err != nil {
+		if s.front, err = startFront(ctx, c.HTTP, c.Listen[0], s.listeners[0].Addr(), s.scgi.Logger); err != nil {
 			return nil, errors.Join(err, s.stop(startFailed))
 		}
 	}
@@ -141,9 +141,9 @@ func syncFolder(path string) error {
 }
 
 // listen opens all the listeners before it serves the first.
-func (s *service) listen(addrs []string) error {
+func (s *service) listen(ctx context.Context, addrs []string) error {
 	for _, addr := range addrs {
-		l, err := listen.Listen(context.Background(), addr)
+		l, err := listen.Listen(ctx, addr)
 		if err != nil {
 			return err
 		}
