@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -42,6 +41,10 @@ func (c *serveCommand) start(ctx context.Context, logger zerolog.Logger) (*servi
 	if err != nil {
 		return nil, err
 	}
+	conns, err := c.maxConns()
+	if err != nil {
+		return nil, err
+	}
 	programs, err := c.CGI.newPrograms(c.Mount, logger)
 	if err != nil {
 		return nil, err
@@ -53,7 +56,6 @@ func (c *serveCommand) start(ctx context.Context, logger zerolog.Logger) (*servi
 	if err != nil {
 		return nil, err
 	}
-	conns := maxConns()
 	tail := &app.Tail{Log: store, MaxSubscribers: conns / 2, Logger: logger} // the rest is for those who post
 	if err := tail.Start(ctx); err != nil {
 		return nil, errors.Join(err, store.Close())
@@ -100,17 +102,6 @@ const closePatience = time.Second
 
 // startFailed is the grace of a start that failed: there is little to wait for.
 const startFailed = time.Second
-
-// maxConns bounds the connections, and so what their bodies take: to half of the
-// descriptors that the process may have, and never more than 4,096.
-func maxConns() int {
-	const most = 4096
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return most
-	}
-	return int(min(limit.Cur/2, most))
-}
 
 // makeDataFolder makes the folder of the defaults. Others are for whoever names
 // them to make: a mistyped path is an error, not a new and empty store.
