@@ -125,7 +125,7 @@ func comeAgain(network, address string, answered chan<- struct{}, over <-chan st
 	raw := scgitest.Post("/", "body")
 	for !isClosed(over) {
 		if !isAnswered(network, address, raw) {
-			time.Sleep(time.Millisecond) // the listener is gone, or no port is left
+			time.Sleep(10 * time.Millisecond) // the listener is gone, or no port is left
 			continue
 		}
 		select {

@@ -170,7 +170,7 @@ func (c *crowd) send(network, address, body string, answered chan<- struct{}) {
 		default:
 		}
 		if !ask(network, address, raw) {
-			time.Sleep(time.Millisecond) // the listener is gone, or no port is left
+			time.Sleep(10 * time.Millisecond) // the listener is gone, or no port is left
 			continue
 		}
 		select {
