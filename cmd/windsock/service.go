@@ -41,11 +41,11 @@ func (c *serveCommand) start(ctx context.Context, logger zerolog.Logger) (*servi
 	if err != nil {
 		return nil, err
 	}
-	conns, err := c.maxConns()
+	programs, err := c.CGI.newPrograms(c.Mount, logger)
 	if err != nil {
 		return nil, err
 	}
-	programs, err := c.CGI.newPrograms(c.Mount, logger)
+	conns, err := c.maxConns()
 	if err != nil {
 		return nil, err
 	}
