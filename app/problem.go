@@ -85,6 +85,8 @@ func answerTo(err error) *statusError {
 		return &statusError{status: http.StatusRequestTimeout, detail: "The body did not arrive in time."}
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, net.ErrClosed):
 		return &statusError{status: http.StatusBadRequest, detail: "The body ended before its Content-Length."}
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return retryLater("The server has no descriptor left for this; ask again later.")
 	case errors.Is(err, ErrQueueFull):
 		return retryLater("More messages are waiting to be stored than can be; send it again later.")
 	case errors.Is(err, ErrCommitterClosed):

@@ -50,6 +50,11 @@ and SERVER_PORT, or the connection's own without them; nginx sends SERVER_ADDR o
 when told to. [Env] has all variables as they came, and [StripMount] finds the path
 under the application's mount in what each front end sends.
 
+The context ends when the handler returns and when the front end closes its
+connection, also while the body is unread. FRONTENDS.md shows which front ends close
+it when their client leaves. On a unix socket, and with AllowHalfClose, a front end
+that has ended only its sending half is still there.
+
 A body that ends early reads as io.ErrUnexpectedEOF. Bodies stream; a handler
 bounds them with http.MaxBytesReader. The temporary files of a multipart form are
 removed when the handler has ended, after a panic too, unless it hijacked.
@@ -136,7 +141,7 @@ case, nothing polls and nothing sleeps.
 What Shutdown finds, and does:
 
 	new        it is closed at once; a later Serve or Start fails
-	serving    listeners are emptied and closed, requests finish
+	serving    listeners are emptied of what is queued now, and closed; requests finish
 	draining   it waits for the same end as the first Shutdown
 	closed     it waits for handlers that still run, if any
 

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,9 +21,17 @@ import (
 // A full disk does not keep a store from being opened and read: Append returns
 // app.ErrDiskFull until there is space. But FILE-shm must be there, as it is
 // after a kill, or find its 32 KiB: otherwise it is Open that returns that.
-func Open(path string) (*Log, error) {
-	l, err := open(path)
-	if err != nil {
+func Open(path string) (*Log, error) { return OpenContext(context.Background(), path) }
+
+// OpenContext is Open, and gives up when ctx ends: its error matches ctx's then, and
+// the store is as it was. That interrupts a migration and the reading of what the
+// writer keeps in mind. It does not interrupt a call on the disk.
+func OpenContext(ctx context.Context, path string) (*Log, error) {
+	l, err := open(ctx, path)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, fmt.Errorf("sqlite: opening the store %s: %w: %w", path, ctx.Err(), err)
+	case err != nil:
 		return nil, notOpened(err, "sqlite: opening the store %s", path)
 	}
 	return l, nil
@@ -42,7 +51,10 @@ func notOpened(err error, format string, path string) error {
 	return fmt.Errorf(format+": %w", path, err)
 }
 
-func open(path string) (*Log, error) {
+func open(ctx context.Context, path string) (*Log, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	path, err := locate(path)
 	if err != nil {
 		return nil, err
@@ -56,14 +68,14 @@ func open(path string) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{lock: lock}
-	if err := l.open(path); err != nil {
+	if err := l.open(ctx, path); err != nil {
 		return nil, errors.Join(err, l.letGo())
 	}
 	return l, nil
 }
 
 // open is the rest of Open, under the lock.
-func (l *Log) open(path string) error {
+func (l *Log) open(ctx context.Context, path string) error {
 	made, err := exists(path)
 	if err != nil {
 		return err
@@ -79,7 +91,7 @@ func (l *Log) open(path string) error {
 	if err := checkWAL(path); err != nil {
 		return err
 	}
-	if l.writer, err = openWriter(path); err != nil {
+	if l.writer, err = openWriter(ctx, path); err != nil {
 		return err
 	}
 	if err := syncFolder(filepath.Dir(path)); err != nil {

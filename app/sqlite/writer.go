@@ -44,13 +44,16 @@ const (
 		(SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE key IN ('pruned', 'indexed')))`
 )
 
-// openWriter opens the store, which exists, for writing.
-func openWriter(path string) (*writer, error) {
+// openWriter opens the store, which exists, for writing, unless ctx ends first.
+func openWriter(ctx context.Context, path string) (*writer, error) {
 	w, err := newWriter(path, settings)
 	if err != nil {
 		return nil, err
 	}
-	if err := w.open(); err != nil {
+	release := w.conn.interruptOn(ctx)
+	err = w.open()
+	release()
+	if err != nil {
 		return nil, errors.Join(err, w.close())
 	}
 	if err := w.rename(); err != nil {

@@ -40,9 +40,10 @@ const (
 	maxHeaderBytes    = 60 << 10 // scgi.Server takes 64 KiB, with what is added
 )
 
-// Start listens and serves until Stop.
-func Start(c Config) (*Front, error) {
-	l, err := net.Listen("tcp", c.Address)
+// Start listens and serves until Stop. ctx bounds the opening of the listener.
+func Start(ctx context.Context, c Config) (*Front, error) {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", c.Address)
 	if err != nil {
 		return nil, err
 	}
