@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/rs/zerolog"
 )
 
 // errNotStored is matched by every failure to store a message, whatever its cause.
@@ -93,6 +95,8 @@ func answerTo(err error) *statusError {
 	case errors.Is(err, ErrOtherLog):
 		return &statusError{status: http.StatusGone,
 			detail: "This is not the log that you have read before; start anew, without log and after."}
+	case errors.Is(err, ErrUnavailable):
+		return retryLater("It cannot be read now; ask again later.")
 	case errors.Is(err, errNotStored):
 		return retryLater("It could not be stored; send it again later.")
 	}
@@ -135,11 +139,17 @@ func writeProblem(w http.ResponseWriter, r *http.Request, answer *statusError) {
 	_, _ = io.WriteString(w, answer.detail+"\n")
 }
 
-// logFailure gives the log the cause of an answer that we are to blame for.
+// logFailure gives the log the cause of an answer that we are to blame for. A
+// client that left and a deadline are logged at debug level: neither is a fault.
 func (h *Handler) logFailure(r *http.Request, answer *statusError, cause error) {
-	if answer.status >= http.StatusInternalServerError {
-		h.Logger.Error().Err(cause).Str("uri", r.RequestURI).Int("status", answer.status).Msg("request failed")
+	level := zerolog.ErrorLevel
+	switch {
+	case errors.Is(cause, context.Canceled), errors.Is(cause, context.DeadlineExceeded):
+		level = zerolog.DebugLevel
+	case answer.status < http.StatusInternalServerError:
+		return
 	}
+	h.Logger.WithLevel(level).Err(cause).Str("uri", r.RequestURI).Int("status", answer.status).Msg("request failed")
 }
 
 // accepts reports whether the client asks for a media type by name: RFC 9110,

@@ -60,7 +60,7 @@ func Backup(ctx context.Context, path, to string, replace bool, progress func(do
 	}
 	c, err := backup(ctx, path, to, replace, progress)
 	if err != nil {
-		return Copied{}, fmt.Errorf("sqlite: copying the store %s to %s: %w", path, to, damage(err))
+		return Copied{}, fmt.Errorf("sqlite: copying the store %s to %s: %w", path, to, damage(ended(ctx, err)))
 	}
 	return c, nil
 }
@@ -304,7 +304,7 @@ func (r *Reader) backupMark(ctx context.Context) (made string, err error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}
-	return made, err
+	return made, ended(ctx, err)
 }
 
 // rename gives a backup that is written to from now on a name of its own.

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/windsock-scgi/windsock/app"
@@ -36,7 +35,7 @@ func (l *Log) Excess(ctx context.Context, keep app.Keep, now time.Time) (app.Cut
 	} {
 		cut, err := find(ctx, keep, now)
 		if err != nil {
-			return app.Cut{}, fmt.Errorf("sqlite: looking for what to prune: %w", err)
+			return app.Cut{}, readError("looking for what to prune", ended(ctx, err))
 		}
 		if cut != (app.Cut{}) {
 			cut.Now = now

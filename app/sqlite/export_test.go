@@ -7,6 +7,7 @@ var Meaning = meaning
 
 const (
 	MaxExamined   = maxExamined
+	MaxUnwatched  = maxUnwatched
 	MaxPageBytes  = maxPageBytes
 	SchemaVersion = schemaVersion
 	IndexIDs      = indexIDs

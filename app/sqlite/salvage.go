@@ -21,7 +21,7 @@ func (r *Reader) Salvage(ctx context.Context, after int64, limit int) ([]app.Ent
 		after = found[len(found)-1].Seq
 	}
 	if err != nil {
-		return found, fmt.Errorf("sqlite: reading after %d: %w", after, damage(err))
+		return found, readError(fmt.Sprintf("reading after %d", after), err)
 	}
 	return found, nil
 }
