@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -105,4 +106,27 @@ func TestReadersThatLeave(t *testing.T) {
 			assert.True(t, strings.Contains(line, `"status":200`) || strings.Contains(line, `"status":499`), line)
 		}
 	}
+}
+
+// untilLog notes until when it may look, and finds a page whose search was ended.
+type untilLog struct {
+	app.Log
+	until []time.Time
+}
+
+func (l *untilLog) Read(_ context.Context, q app.Query) (app.Page, error) {
+	l.until = append(l.until, q.Until)
+	return app.Page{Log: "log", Oldest: 1, Next: 90, From: 70}, nil
+}
+
+// A log that has looked for long answers with what it has before the request's time
+// is up, and the answer says what was looked at.
+func TestReadingWithinItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &untilLog{}
+		rec := httptest.NewRecorder()
+		(&app.Handler{Log: log}).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/messages?last=5", nil))
+		assert.Equal(t, []time.Time{time.Now().Add(5 * time.Second)}, log.until, "half of the time that a request has")
+		assert.Equal(t, `{"log":"log","oldest":1,"messages":[],"next":90,"from":70}`+"\n", rec.Body.String())
+	})
 }

@@ -3,7 +3,6 @@ package app
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -17,9 +16,8 @@ type subscriber struct {
 }
 
 // subscribe lets somebody follow what passes q's filters: after q.After, or, with
-// now, what is stored from now on. An After that the log has not reached is
-// ErrOtherLog. They must leave in the end. end is called when it is time for that;
-// it must not block and may come at any moment before.
+// now, what is stored from now on. They must leave in the end. end is called when
+// it is time for that; it must not block and may come at any moment before.
 func (t *Tail) subscribe(q Query, now bool, end func()) (*subscriber, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -30,9 +28,6 @@ func (t *Tail) subscribe(q Query, now bool, end func()) (*subscriber, error) {
 		return nil, errTooManySubscribers
 	}
 	newest := t.newest.Load()
-	if !now && q.After > newest { // Committed comes before the answer, so nobody has a seq that is not known here
-		return nil, fmt.Errorf("following after %d: %w: its highest seq is %d", q.After, ErrOtherLog, newest)
-	}
 	if len(t.subscribers) == 0 {
 		// What came while nobody followed is not in the window. Nor is it worth
 		// reading for all: whoever wants it catches up.
