@@ -119,7 +119,7 @@ func vacant(ctx context.Context, to string, replace bool) error {
 		return fmt.Errorf("it is there already: choose another name (%w)", fs.ErrExist)
 	}
 	// A store that is in use has no mark, and a backup that has one is nobody's.
-	r, err := openReadOnly(to)
+	r, err := openLocated(to)
 	if err != nil {
 		return fmt.Errorf("only a backup is replaced: %w", err)
 	}

@@ -87,6 +87,9 @@ func (c *checker) check(ctx context.Context, path string) error {
 	if !made {
 		return fmt.Errorf("no store there: %w", fs.ErrNotExist)
 	}
+	if err := checkNames(path); err != nil {
+		return err
+	}
 	err = c.checkResting(ctx, path)
 	if !errors.Is(err, errDisturbed) {
 		return err

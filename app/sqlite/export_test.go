@@ -3,7 +3,10 @@ package sqlite
 import "database/sql"
 
 // What the tests reach inside for.
-var Meaning = meaning
+var (
+	Meaning      = meaning
+	IsMountPoint = isMountPoint
+)
 
 const (
 	MaxExamined   = maxExamined

@@ -11,7 +11,8 @@
 // lie FILE-wal and FILE-shm. As long as FILE-wal is there it is part of the
 // store: who copies or moves the one copies or moves the other, and who puts an
 // older FILE back removes both first, with nobody having the store open. Open
-// refuses what it can tell is mixed up, which is not everything.
+// refuses what it can tell is mixed up, which is not everything. All three are found
+// by FILE's name, so it must have only one; symbolic links to it are followed.
 //
 // Limits: SQLite's own (281 TB, 2^63 sequence numbers). Operating systems: those
 // that have flock.
