@@ -20,6 +20,19 @@ const (
 	checkpointRetry = 1_000
 )
 
+// restartAfter is how much longer the write-ahead log may become than where it is
+// copied back: one half of that, so 120 MB. SQLite writes it from its beginning again
+// only at a moment when nobody reads from it, which never comes by itself while
+// pages are read all the time. So from then on a checkpoint waits for that moment.
+// Those who read meanwhile do so from the file, so the wait is for what was being read
+// when it began.
+const restartAfter = 2
+
+// restartPatience is for how long, in milliseconds, it waits. Reading a page is much
+// shorter, even on a busy machine. A backup or a check, in another process, may be
+// much longer: then it is tried again when the log is twice as long.
+const restartPatience = 1_000
+
 // trimWAL checkpoints when the write-ahead log has become long. SQLite would do
 // so by itself at a commit, but drop the error: a failed sync of the file would
 // go unnoticed, and a later one would succeed without having written what the
@@ -40,7 +53,14 @@ func (w *writer) trimWAL() error {
 		return classify("looking at the write-ahead log", err)
 	}
 	w.logged = pages
-	if pages < w.trimAt || pages-copied < min(checkpointRetry, w.trimAt) {
+	if pages < w.trimAt {
+		w.restartAt = 0
+		return nil
+	}
+	if pages >= max(w.restartAt, w.trimAt+w.trimAt/restartAfter) {
+		return w.restart()
+	}
+	if pages-copied < min(checkpointRetry, w.trimAt) {
 		return nil
 	}
 	return w.checkpoint()
@@ -54,5 +74,22 @@ func (w *writer) checkpoint() error {
 		return classify("copying the write-ahead log back", err)
 	}
 	w.logged = pages
+	return nil
+}
+
+// restart copies all of the write-ahead log back, and waits until nobody reads from
+// it: then the next commit writes at its beginning.
+func (w *writer) restart() error {
+	if err := w.conn.setBusyTimeout(restartPatience); err != nil {
+		return classify("setting how long to wait for readers", err)
+	}
+	pages, _, err := w.conn.walCheckpoint(sqlite3.SQLITE_CHECKPOINT_RESTART)
+	if err != nil {
+		return classify("copying the write-ahead log back", err)
+	}
+	w.logged, w.restartAt = pages, 2*pages // which it does not come to, unless somebody still reads
+	if err := w.conn.setBusyTimeout(busyTimeout); err != nil {
+		return classify("setting how long to wait for a lock", err)
+	}
 	return nil
 }

@@ -20,6 +20,7 @@ const (
 )
 
 func (l *Log) Readers() *sql.DB { return l.reader.db }
+func (l *Log) Finder() *sql.DB  { return l.excess.db }
 func (r *Reader) DB() *sql.DB   { return r.db }
 
 // Query reads a row through the connection that writes.

@@ -89,7 +89,10 @@ func (l *Log) open(path string) error {
 	if err := syncFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
-	l.reader, err = openReader(readerDSN(path), maxReaders)
+	if l.reader, err = openReader(readerDSN(path), maxReaders); err != nil {
+		return err
+	}
+	l.excess.Reader, err = openReader(readerDSN(path), 1)
 	return err
 }
 

@@ -10,7 +10,8 @@ import (
 )
 
 // What one step of pruning is at most, so that it takes about as long as storing
-// a batch of the committer's: see BenchmarkPrune.
+// a batch of the committer's: see BenchmarkPruneStep. In a hurry it is more when the
+// batches are larger, see growth.
 const (
 	pruneRows  = 200
 	pruneBytes = 256 << 10 // of data; one message may be larger by itself
@@ -59,6 +60,7 @@ func (w *writer) prune(cut app.Cut) (done app.Pruned, err error) {
 	})
 	if err == nil && done.Messages > 0 {
 		w.index.prune(done.Through)
+		w.grown = growth{}
 	}
 	return done, err
 }
@@ -67,7 +69,11 @@ func (w *writer) prune(cut app.Cut) (done app.Pruned, err error) {
 // a trigger.
 func (w *writer) deleteSome(cut app.Cut) (done app.Pruned, err error) {
 	now := cut.Now.UnixMicro()
-	s, err := w.some(0, cut.Messages, now)
+	least := int64(0)
+	if cut.Hurry {
+		least = w.grown.pace()
+	}
+	s, err := w.some(0, cut.Messages, now, least)
 	if err != nil {
 		return done, classify("looking for what to delete", err)
 	}
@@ -97,7 +103,7 @@ func (w *writer) blankSome(cut app.Cut) (done app.Pruned, err error) {
 	if err != nil {
 		return done, err
 	}
-	s, err := w.some(m.blanked, cut.Addresses, 0)
+	s, err := w.some(m.blanked, cut.Addresses, 0, 0)
 	if err != nil {
 		return done, classify("looking for what to blank", err)
 	}
@@ -137,22 +143,49 @@ type someMessages struct {
 	done     bool  // there are no more
 }
 
-// some returns the messages after one seq and up to another that a step takes.
-func (w *writer) some(after, through, now int64) (s someMessages, err error) {
+// some returns the messages after one seq and up to another that a step takes: those
+// that make about so many bytes at least, if there are.
+func (w *writer) some(after, through, now, least int64) (s someMessages, err error) {
 	const query = `SELECT seq, received, octet_length(data)
-		FROM messages WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`
-	n, bytes := 0, int64(0)
-	err = w.conn.each(query, []any{after, through, int64(pruneRows)}, func(row *statement) bool {
+		FROM messages WHERE seq > ? AND seq <= ? ORDER BY seq`
+	n, bytes, enough := int64(0), int64(0), false
+	err = w.conn.each(query, []any{after, through}, func(row *statement) bool {
 		s.last = row.int64(0)
 		if received := row.int64(1); received <= now {
 			s.received = max(s.received, received)
 		}
 		n++
 		bytes += row.int64(2)
-		return bytes < pruneBytes
+		enough = (n >= pruneRows || bytes >= pruneBytes) && bytes+n*rowOverhead >= least
+		return !enough
 	})
-	s.done = n < pruneRows && bytes < pruneBytes || s.last == through
+	s.done = !enough || s.last == through
 	return s, err
+}
+
+// growth is what was stored since the last step that deleted messages.
+type growth struct {
+	batches int64
+	bytes   int64 // about, of the file
+}
+
+func (g *growth) add(batch []app.Message) {
+	g.batches++
+	for i := range batch {
+		g.bytes += int64(len(batch[i].Data)) + rowOverhead
+	}
+}
+
+// pace returns how many bytes a step must delete so that the file does not grow: a
+// quarter more than was stored, but no more than many batches are, since a post waits
+// for the step. Steps and batches take turns, so there is mostly one.
+func (g *growth) pace() int64 {
+	const many = 8
+	bytes := g.bytes
+	if g.batches > many {
+		bytes = bytes / g.batches * many
+	}
+	return bytes + bytes/4
 }
 
 // change runs a statement and returns how many rows it changed.

@@ -356,7 +356,7 @@ func TestPruneWithoutGivingBack(t *testing.T) {
 	path := newPath(t)
 	log := open(t, path)
 	store(t, log, 1, 2_000)
-	require.NoError(t, log.Readers().Close())
+	require.NoError(t, errors.Join(log.Readers().Close(), log.Finder().Close()))
 	shell(t, log, "PRAGMA journal_mode = DELETE")
 	shell(t, log, "PRAGMA auto_vacuum = NONE")
 	shell(t, log, "VACUUM")
