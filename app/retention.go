@@ -123,8 +123,7 @@ func (r *Retention) Close() {
 // Stored tells that a batch of about so many bytes was stored. It never waits: it is
 // called in the way of insertion.
 func (r *Retention) Stored(bytes int) {
-	r.stored.Add(int64(bytes))
-	if r.due() {
+	if r.stored.Add(int64(bytes)); r.due() {
 		select {
 		case r.grown <- struct{}{}:
 		default: // it is awake and will see
@@ -161,6 +160,10 @@ func (r *Retention) run(ctx context.Context) {
 // prune prunes until nothing is in excess.
 func (r *Retention) prune(ctx context.Context) error {
 	for {
+		select {
+		case <-r.grown: // it is looked now
+		default:
+		}
 		r.stored.Store(0)
 		keep, now := r.bounds()
 		cut, err := r.Log.Excess(ctx, keep, now)

@@ -20,17 +20,9 @@ const (
 	checkpointRetry = 1_000
 )
 
-// restartAfter is how much longer the write-ahead log may become than where it is
-// copied back: one half of that, so 120 MB. SQLite writes it from its beginning again
-// only at a moment when nobody reads from it, which never comes by itself while
-// pages are read all the time. So from then on a checkpoint waits for that moment.
-// Those who read meanwhile do so from the file, so the wait is for what was being read
-// when it began.
-const restartAfter = 2
-
-// restartPatience is for how long, in milliseconds, it waits. Reading a page is much
-// shorter, even on a busy machine. A backup or a check, in another process, may be
-// much longer: then it is tried again when the log is twice as long.
+// restartPatience is how long, in milliseconds, restart waits for readers. To read a
+// page takes much less, even on a busy machine. A backup or a check, in another
+// process, may take much longer: then it is tried again once the log is twice as long.
 const restartPatience = 1_000
 
 // trimWAL checkpoints when the write-ahead log has become long. SQLite would do
@@ -57,7 +49,7 @@ func (w *writer) trimWAL() error {
 		w.restartAt = 0
 		return nil
 	}
-	if pages >= max(w.restartAt, w.trimAt+w.trimAt/restartAfter) {
+	if pages >= max(w.restartAt, w.trimAt+w.trimAt/2) {
 		return w.restart()
 	}
 	if pages-copied < min(checkpointRetry, w.trimAt) {
@@ -77,8 +69,11 @@ func (w *writer) checkpoint() error {
 	return nil
 }
 
-// restart copies all of the write-ahead log back, and waits until nobody reads from
-// it: then the next commit writes at its beginning.
+// restart copies all of the write-ahead log back and waits until nobody reads from it:
+// then the next commit writes at its beginning. By itself SQLite does that only at a
+// commit that finds no reader there, and while pages are read all the time there is
+// none. Readers that begin meanwhile read from the file, so the wait is only for those
+// that were there before.
 func (w *writer) restart() error {
 	if err := w.conn.setBusyTimeout(restartPatience); err != nil {
 		return classify("setting how long to wait for readers", err)
