@@ -229,50 +229,17 @@ func (c *checker) message(e *app.Entry) {
 
 // skip says which messages cannot be read for the error that came after a seq,
 // and returns the seq after which there are some that can, or the highest there
-// is when there is none. It tries further and further away, then goes back half
-// by half: what cannot be read is whole pages.
+// is when there is none.
 func (c *checker) skip(ctx context.Context, r *Reader, after int64, cause error) (int64, error) {
-	readable := func(after int64) (bool, error) {
-		_, err := r.raw(ctx, after, 1)
-		var damaged *damagedMessage
-		switch {
-		case isDamage(err):
-			return false, nil
-		case errors.As(err, &damaged): // of a page that can be read
-			return true, nil
-		}
-		return true, err
-	}
-	after = max(after, 0)
-	bad, good := after, int64(math.MaxInt64)
-	for step := int64(1); step < math.MaxInt64/2-after; step *= 2 {
-		ok, err := readable(after + step)
-		if err != nil {
-			return after, err
-		}
-		if ok {
-			good = after + step
-			break
-		}
-	}
-	if good == math.MaxInt64 {
+	good, err := r.readableAfter(ctx, max(after, 0))
+	switch {
+	case err != nil:
+	case good == math.MaxInt64:
 		c.fault("messages from %d on cannot be read: %v", after+1, cause)
-		return good, nil
+	default:
+		c.fault("messages from %d to %d cannot be read, if there are any: %v", after+1, good, cause)
 	}
-	for good-bad > 1 {
-		middle := bad + (good-bad)/2
-		ok, err := readable(middle)
-		switch {
-		case err != nil:
-			return after, err
-		case ok:
-			good = middle
-		default:
-			bad = middle
-		}
-	}
-	c.fault("messages from %d to %d cannot be read, if there are any: %v", after+1, good, cause)
-	return good, nil
+	return good, err
 }
 
 // ends returns the lowest and the highest seq.
