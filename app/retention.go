@@ -33,9 +33,10 @@ type Keep struct {
 	Addresses time.Duration // how long the addresses of clients are kept
 }
 
-// Cut is what is to go. One of the first three is set.
+// Cut is what is to go. One of Messages, Addresses and Space is set.
 type Cut struct {
 	Messages  int64     // messages up to this seq
+	Bytes     int64     // but no more of them than take about so many bytes; zero means all
 	Addresses int64     // the addresses of those
 	Space     int64     // so many bytes of the store that hold nothing
 	Now       time.Time // a message that was received later was received by a wrong clock

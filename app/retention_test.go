@@ -479,7 +479,7 @@ func TestRetentionHoldsTheBound(t *testing.T) {
 	log, err := sqlite.Open(path)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, log.Close()) })
-	const keep, clients, batches, size = 8 << 20, 2, 200, 50
+	const keep, clients, batches, size = 16 << 20, 2, 80, 300
 	c := &app.Committer{Log: log}
 	r := &app.Retention{Log: log, Committer: c, Keep: app.Keep{Bytes: keep}}
 	c.Stored = r.Stored

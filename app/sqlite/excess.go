@@ -109,7 +109,7 @@ func (f *finder) outlived(ctx context.Context, skip *skipped, after, floor int64
 		*skip = skipped{floor: floor, soonest: math.MaxInt64}
 	}
 	old := 0
-	err = f.walk(ctx, max(after, skip.through), func(seq, received, _ int64) (more bool) {
+	err = f.walk(ctx, max(after, skip.through), func(seq, received int64) (more bool) {
 		switch {
 		case received > latest+slack, received < floor-slack:
 			if old == 0 {
@@ -129,8 +129,8 @@ func (f *finder) outlived(ctx context.Context, skip *skipped, after, floor int64
 	return through, err
 }
 
-// tooManyBytes finds the oldest messages that take about what is over the bound, or a
-// part of it: how much that makes free is seen only then.
+// tooManyBytes finds how much is over the bound. That is deleted from the old end, and
+// looked up again after each step: how much a step makes free is seen only then.
 func (f *finder) tooManyBytes(ctx context.Context, keep app.Keep, _ time.Time) (cut app.Cut, err error) {
 	if keep.Bytes == 0 {
 		return cut, nil
@@ -145,14 +145,12 @@ func (f *finder) tooManyBytes(ctx context.Context, keep app.Keep, _ time.Time) (
 	if over <= 0 {
 		return cut, nil
 	}
-	n, bytes := 0, int64(0)
-	err = f.walk(ctx, 0, func(seq, _, size int64) (more bool) {
-		cut.Messages, cut.Hurry = seq, used > keep.Bytes
-		n++
-		bytes += size + rowOverhead
-		return bytes < over+reserve && (n < pruneRows || bytes < reserve)
-	})
-	return cut, err
+	err = f.db.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM messages").Scan(&cut.Messages)
+	if err != nil || cut.Messages == 0 { // there is nothing that could go
+		return app.Cut{}, err
+	}
+	cut.Bytes, cut.Hurry = over+reserve, used > keep.Bytes
+	return cut, nil
 }
 
 func (f *finder) unusedSpace(ctx context.Context, keep app.Keep, _ time.Time) (cut app.Cut, err error) {
@@ -170,21 +168,21 @@ func (f *finder) unusedSpace(ctx context.Context, keep app.Keep, _ time.Time) (c
 
 // walk shows the messages after a seq, until see wants no more. It reads a number
 // of them at a time: a long transaction would hold up the checkpoints.
-func (r *Reader) walk(ctx context.Context, after int64, see func(seq, received, size int64) (more bool)) error {
+func (r *Reader) walk(ctx context.Context, after int64, see func(seq, received int64) (more bool)) error {
 	for more := true; more; {
 		n := 0
-		rows, err := r.db.QueryContext(ctx, `SELECT seq, received, octet_length(data)
+		rows, err := r.db.QueryContext(ctx, `SELECT seq, received
 			FROM messages WHERE seq > ? ORDER BY seq LIMIT ?`, after, maxExamined)
 		if err != nil {
 			return err
 		}
 		for more && rows.Next() {
-			var received, size int64
-			if err := rows.Scan(&after, &received, &size); err != nil {
+			var received int64
+			if err := rows.Scan(&after, &received); err != nil {
 				rows.Close()
 				return err
 			}
-			more = see(after, received, size)
+			more = see(after, received)
 			n++
 		}
 		rows.Close() // what it would say, Err says

@@ -1,8 +1,10 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 
@@ -69,11 +71,11 @@ func (w *writer) prune(cut app.Cut) (done app.Pruned, err error) {
 // a trigger.
 func (w *writer) deleteSome(cut app.Cut) (done app.Pruned, err error) {
 	now := cut.Now.UnixMicro()
-	least := int64(0)
+	bounds := stepBounds{most: cmp.Or(cut.Bytes, math.MaxInt64)}
 	if cut.Hurry {
-		least = w.grown.pace()
+		bounds.least = w.grown.pace()
 	}
-	s, err := w.some(0, cut.Messages, now, least)
+	s, err := w.some(0, cut.Messages, now, bounds)
 	if err != nil {
 		return done, classify("looking for what to delete", err)
 	}
@@ -93,7 +95,7 @@ func (w *writer) deleteSome(cut app.Cut) (done app.Pruned, err error) {
 	if m.received > now { // noted by a clock that was ahead
 		m.received = 0
 	}
-	done.Through, done.Done = s.last, s.done
+	done.Through, done.Done = s.last, s.done || cut.Bytes != 0
 	return done, w.note(metaReceived, max(s.received, m.received))
 }
 
@@ -103,7 +105,7 @@ func (w *writer) blankSome(cut app.Cut) (done app.Pruned, err error) {
 	if err != nil {
 		return done, err
 	}
-	s, err := w.some(m.blanked, cut.Addresses, 0, 0)
+	s, err := w.some(m.blanked, cut.Addresses, 0, stepBounds{most: math.MaxInt64})
 	if err != nil {
 		return done, classify("looking for what to blank", err)
 	}
@@ -143,20 +145,24 @@ type someMessages struct {
 	done     bool  // there are no more
 }
 
-// some returns the messages after one seq and up to another that a step takes: those
-// that make about so many bytes at least, if there are.
-func (w *writer) some(after, through, now, least int64) (s someMessages, err error) {
+// stepBounds are how many bytes a step takes, about: at least the one, if there are
+// so many, and at most the other.
+type stepBounds struct{ least, most int64 }
+
+// some returns the messages after one seq and up to another that a step takes.
+func (w *writer) some(after, through, now int64, bounds stepBounds) (s someMessages, err error) {
 	const query = `SELECT seq, received, octet_length(data)
 		FROM messages WHERE seq > ? AND seq <= ? ORDER BY seq`
-	n, bytes, enough := int64(0), int64(0), false
+	n, data, enough := int64(0), int64(0), false
 	err = w.conn.each(query, []any{after, through}, func(row *statement) bool {
 		s.last = row.int64(0)
 		if received := row.int64(1); received <= now {
 			s.received = max(s.received, received)
 		}
 		n++
-		bytes += row.int64(2)
-		enough = (n >= pruneRows || bytes >= pruneBytes) && bytes+n*rowOverhead >= least
+		data += row.int64(2)
+		bytes := data + n*rowOverhead
+		enough = bytes >= bounds.most || (n >= pruneRows || data >= pruneBytes) && bytes >= bounds.least
 		return !enough
 	})
 	s.done = !enough || s.last == through

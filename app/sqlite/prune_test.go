@@ -153,6 +153,12 @@ func TestPruneInSmallSteps(t *testing.T) {
 	require.NoError(t, err)
 	assert.EqualValues(t, 452, done.Through)
 	assert.False(t, done.Done)
+	for _, hurry := range []bool{false, true} {
+		before := done.Through
+		done, err = log.Prune(app.Cut{Messages: 460, Bytes: 1000, Now: day(1), Hurry: hurry})
+		require.NoError(t, err)
+		assert.Equal(t, app.Pruned{Messages: 1, Through: before + 1, Done: true}, done, "no more than was asked for")
+	}
 }
 
 // Addresses go before their messages, and are really gone: from the file too, and
