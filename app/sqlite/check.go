@@ -87,6 +87,9 @@ func (c *checker) check(ctx context.Context, path string) error {
 	if !made {
 		return fmt.Errorf("no store there: %w", fs.ErrNotExist)
 	}
+	if err := checkNames(path); err != nil {
+		return err
+	}
 	err = c.checkResting(ctx, path)
 	if !errors.Is(err, errDisturbed) {
 		return err
@@ -151,8 +154,10 @@ func (c *checker) read(ctx context.Context, r *Reader) (err error) {
 	if !logName.MatchString(c.Log) {
 		c.fault("the log's name %q is not 16 hex digits", c.Log)
 	}
-	if c.Backup, err = r.backupMark(ctx); err != nil {
+	if c.Backup, err = r.backupMark(ctx); isDamage(err) || isMisfit(err) {
 		c.fault("its settings cannot be read: %v", err)
+	} else if err != nil {
+		return err
 	}
 	if err := r.view(ctx, func(tx *sql.Tx) error { return c.schema(ctx, tx) }); err != nil {
 		return err
@@ -196,8 +201,8 @@ func (c *checker) messages(ctx context.Context, r *Reader) error {
 			}
 			after = max(after, damaged.seq)
 		case isDamage(err):
-			if after = c.skip(ctx, r, after, err); after == math.MaxInt64 {
-				return ctx.Err()
+			if after, err = c.skip(ctx, r, after, err); err != nil || after == math.MaxInt64 {
+				return err
 			}
 		case err != nil:
 			return c.unreadable(err)
@@ -224,44 +229,27 @@ func (c *checker) message(e *app.Entry) {
 
 // skip says which messages cannot be read for the error that came after a seq,
 // and returns the seq after which there are some that can, or the highest there
-// is when there is none. It tries further and further away, then goes back half
-// by half: what cannot be read is whole pages.
-func (c *checker) skip(ctx context.Context, r *Reader, after int64, cause error) int64 {
-	readable := func(after int64) bool {
-		_, err := r.raw(ctx, after, 1)
-		return !isDamage(err)
-	}
-	after = max(after, 0)
-	bad, good := after, int64(math.MaxInt64)
-	for step := int64(1); step < math.MaxInt64/2-after; step *= 2 {
-		if readable(after + step) {
-			good = after + step
-			break
-		}
-	}
-	if good == math.MaxInt64 {
+// is when there is none.
+func (c *checker) skip(ctx context.Context, r *Reader, after int64, cause error) (int64, error) {
+	good, err := r.readableAfter(ctx, max(after, 0))
+	switch {
+	case err != nil:
+	case good == math.MaxInt64:
 		c.fault("messages from %d on cannot be read: %v", after+1, cause)
-		return good
+	default:
+		c.fault("messages from %d to %d cannot be read, if there are any: %v", after+1, good, cause)
 	}
-	for good-bad > 1 {
-		if middle := bad + (good-bad)/2; readable(middle) {
-			good = middle
-		} else {
-			bad = middle
-		}
-	}
-	c.fault("messages from %d to %d cannot be read, if there are any: %v", after+1, good, cause)
-	return good
+	return good, err
 }
 
 // ends returns the lowest and the highest seq.
 func (r *Reader) ends(ctx context.Context) (oldest, newest int64, err error) {
-	var s seqs
+	var x extent
 	err = r.view(ctx, func(tx *sql.Tx) error {
-		s, err = span(ctx, tx)
+		x, err = span(ctx, tx)
 		return err
 	})
-	return s.oldest, s.newest, err
+	return x.oldest, x.newest, err
 }
 
 // strayKeysSQL finds the keys that stand for no message, or one of another

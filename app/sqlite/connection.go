@@ -50,7 +50,12 @@ func (c *connection) open(path string) error {
 	if err := c.result(code); err != nil {
 		return err
 	}
-	return c.result(sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, busyTimeout))
+	return c.setBusyTimeout(busyTimeout)
+}
+
+// setBusyTimeout sets for how many milliseconds a lock is waited for.
+func (c *connection) setBusyTimeout(ms int32) error {
+	return c.result(sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, ms))
 }
 
 // close closes the connection, of which no statement may be left. The last one

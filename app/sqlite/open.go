@@ -16,7 +16,8 @@ import (
 // there is none; its folder must exist. It refuses, and leaves alone, a file
 // that is not a store, a store that a newer windsock made, one that another
 // process is writing to, which it names, and a write-ahead log whose store is
-// not there or, as far as that shows, is an older copy.
+// not there or, as far as that shows, is an older copy. It refuses a store that
+// has more than one hard link, too, or that is mounted by itself.
 //
 // A full disk does not keep a store from being opened and read: Append returns
 // app.ErrDiskFull until there is space. But FILE-shm must be there, as it is
@@ -63,6 +64,9 @@ func open(ctx context.Context, path string) (*Log, error) {
 	if _, err := exists(path); err != nil {
 		return nil, err
 	}
+	if err := checkNames(path); err != nil {
+		return nil, err
+	}
 	lock, err := acquire(path + ".lock")
 	if err != nil {
 		return nil, err
@@ -97,7 +101,10 @@ func (l *Log) open(ctx context.Context, path string) error {
 	if err := syncFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
-	l.reader, err = openReader(readerDSN(path), maxReaders)
+	if l.reader, err = openReader(readerDSN(path), maxReaders); err != nil {
+		return err
+	}
+	l.excess.Reader, err = openReader(readerDSN(path), 1)
 	return err
 }
 
@@ -146,6 +153,14 @@ func openReadOnly(path string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkNames(path); err != nil { // there may be a write-ahead log under another one
+		return nil, err
+	}
+	return openLocated(path)
+}
+
+// openLocated is openReadOnly for a file that may have more names, as a backup may.
+func openLocated(path string) (*Reader, error) {
 	made, err := exists(path)
 	if err != nil {
 		return nil, err

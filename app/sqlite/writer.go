@@ -21,8 +21,10 @@ type writer struct {
 
 	next      int64 // the seq of the next message
 	index     index
+	grown     growth
 	logged    int  // pages in the write-ahead log, at most
 	trimAt    int  // how many of them there may be before it is trimmed
+	restartAt int  // how many before readers are waited for again, once that was in vain
 	unsettled bool // what settle does has still to be done
 }
 

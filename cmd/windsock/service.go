@@ -62,6 +62,7 @@ func (c *serveCommand) start(ctx context.Context, logger zerolog.Logger) (*servi
 	}
 	committer := &app.Committer{Log: c.storing(store), Committed: tail.Committed, Logger: logger}
 	retention := &app.Retention{Log: store, Committer: committer, Keep: keeping(c.Keep, c.KeepAddresses), Logger: logger}
+	committer.Stored = retention.Stored
 	handler := &app.Handler{Log: store, Committer: committer, Tail: tail, Logger: logger, Version: versionText(),
 		Keep: c.Keep.text, Other: programs.find, Budget: &admission.Budget{Bytes: int64(c.InFlight)}}
 	s := &service{
