@@ -42,7 +42,8 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	programs, err := c.CGI.newPrograms(c.Mount, logger)
+	inFlight := &admission.Budget{Bytes: int64(c.InFlight)}
+	programs, err := c.CGI.newPrograms(c.Mount, inFlight, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 	committer := &app.Committer{Log: c.storing(store), Committed: tail.Committed, Logger: logger}
 	retention := &app.Retention{Log: store, Committer: committer, Keep: keeping(c.Keep, c.KeepAddresses), Logger: logger}
 	handler := &app.Handler{Log: store, Committer: committer, Tail: tail, Logger: logger, Version: versionText(),
-		Keep: c.Keep.text, Other: programs.find, Budget: &admission.Budget{Bytes: int64(c.InFlight)}}
+		Keep: c.Keep.text, Other: programs.find, Budget: inFlight}
 	s := &service{
 		store:     store,
 		tail:      tail,
