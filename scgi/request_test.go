@@ -359,6 +359,8 @@ func TestStripMount(t *testing.T) {
 		{"Apache: encoded", "/habitat", "REQUEST_URI|/habitat/a%20b|SCRIPT_NAME|/habitat/a b|PATH_INFO|/a%20b|", "/a b", ""},
 		{"Apache: encoded, no mount given", "", "REQUEST_URI|/habitat/a%20b|SCRIPT_NAME|/habitat/a b|PATH_INFO|/a%20b|", "/a b", ""},
 		{"Apache: encoded twice is decoded once", "/habitat", "REQUEST_URI|/habitat/100%2525|SCRIPT_NAME|/habitat/100%25|PATH_INFO|/100%2525|", "/100%25", ""},
+		{"Apache: encoded, an odd path", "/habitat", "REQUEST_URI|//evil.example/..//habitat/x/../a%20b|SCRIPT_NAME|/habitat/a b|PATH_INFO|/a%20b|", "/a b", ""},
+		{"Apache: encoded, an odd path below the mount", "/habitat", "REQUEST_URI|/habitat/x/..//a%20b|SCRIPT_NAME|/habitat/a b|PATH_INFO|/a%20b|proxy-scgi-pathinfo|1|", "/a b", ""},
 		{"Apache: what cannot be decoded", "/habitat", "REQUEST_URI|/habitat/a|SCRIPT_NAME|/habitat|PATH_INFO|/%zz|proxy-scgi-pathinfo|1|", "/%zz", ""},
 		{"Apache: plain", "/habitat", "REQUEST_URI|/habitat/a|SCRIPT_NAME|/habitat|PATH_INFO|/a|proxy-scgi-pathinfo|1|", "/a", ""},
 		{"Apache: no PATH_INFO", "/habitat", "REQUEST_URI|/habitat/a%20b|SCRIPT_NAME|/habitat/a b|", "/a b", ""},

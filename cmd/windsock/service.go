@@ -41,7 +41,8 @@ func (c *serveCommand) start(ctx context.Context, logger zerolog.Logger) (*servi
 	if err != nil {
 		return nil, err
 	}
-	programs, err := c.CGI.newPrograms(c.Mount, logger)
+	inFlight := &admission.Budget{Bytes: int64(c.InFlight)}
+	programs, err := c.CGI.newPrograms(c.Mount, inFlight, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +65,7 @@ func (c *serveCommand) start(ctx context.Context, logger zerolog.Logger) (*servi
 	retention := &app.Retention{Log: store, Committer: committer, Keep: keeping(c.Keep, c.KeepAddresses), Logger: logger}
 	committer.Stored = retention.Stored
 	handler := &app.Handler{Log: store, Committer: committer, Tail: tail, Logger: logger, Version: versionText(),
-		Keep: c.Keep.text, Other: programs.find, Budget: &admission.Budget{Bytes: int64(c.InFlight)}}
+		Keep: c.Keep.text, Other: programs.find, Budget: inFlight}
 	s := &service{
 		store:     store,
 		tail:      tail,

@@ -19,6 +19,8 @@ need strace strace
 need curl curl
 # For the CGI programs in testdata/cgi.
 need /usr/bin/python3 python3-minimal
+# Its git-http-backend is a CGI program, its client the one that asks for it.
+need git git
 # SCGI applications of others, for cmd/scgi.
 need fossil fossil
 need uwsgi uwsgi-core
