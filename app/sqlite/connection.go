@@ -5,18 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"modernc.org/libc"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// This file, and no other, calls SQLite's C interface: for the one connection
-// that writes, where database/sql and its driver would take a third of what a
-// message costs. They make an interface value of every argument, allocate C
+// This file and interrupt.go, and no other, call SQLite's C interface: for the one
+// connection that writes, where database/sql and its driver would take a third of
+// what a message costs. Those make an interface value of every argument, allocate C
 // memory for every text and free it, and lock at every call of SQLite's.
 
 // connection is one to a file. Nothing locks here (SQLITE_OPEN_NOMUTEX): whoever
@@ -68,40 +66,6 @@ func (c *connection) close() error {
 	c.tls.Close()
 	return err
 }
-
-// interruptOn makes statements fail with SQLITE_INTERRUPT from the end of ctx on. The
-// caller calls release before it closes the connection, and then no more of them do.
-func (c *connection) interruptOn(ctx context.Context) (release func()) {
-	released := make(chan struct{})
-	var watch sync.WaitGroup
-	watch.Go(func() {
-		select {
-		case <-ctx.Done():
-		case <-released:
-			return
-		}
-		tls := libc.NewTLS() // c's is in use
-		defer tls.Close()
-		again := time.NewTicker(interruptAgain)
-		defer again.Stop()
-		for {
-			sqlite3.Xsqlite3_interrupt(tls, c.db)
-			select {
-			case <-again.C:
-			case <-released:
-				return
-			}
-		}
-	})
-	return func() {
-		close(released)
-		watch.Wait()
-	}
-}
-
-// interruptAgain is the pause between two interrupts: SQLite forgets one that comes
-// between two statements.
-const interruptAgain = 10 * time.Millisecond
 
 // reserve makes room for n bytes. What was there is gone then.
 func (c *connection) reserve(n int) error {
