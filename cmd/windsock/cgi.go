@@ -19,7 +19,7 @@ import (
 type cgiSettings struct {
 	Programs []string      `name:"cgi" sep:"none" placeholder:"/PREFIX=PATH" env:"WINDSOCK_CGI" help:"Run a CGI program, or those in a folder, for the paths below PREFIX (and below the mount). They run with all rights of windsock. Repeatable."`
 	Running  int           `name:"cgi-running" placeholder:"N" env:"WINDSOCK_CGI_RUNNING" default:"8" help:"How many CGI programs run at a time. (${default})"`
-	Waiting  int           `name:"cgi-waiting" placeholder:"N" env:"WINDSOCK_CGI_WAITING" default:"100" help:"How many requests wait for one; more are answered 503. (${default})"`
+	Waiting  int           `name:"cgi-waiting" placeholder:"N" env:"WINDSOCK_CGI_WAITING" default:"64" help:"How many requests wait for one; more are answered 503. (${default})"`
 	Timeout  time.Duration `name:"cgi-timeout" placeholder:"TIME" env:"WINDSOCK_CGI_TIMEOUT" default:"1m" help:"How long a CGI program may run, and a request wait for it. (${default})"`
 	Body     byteSize      `name:"cgi-body" placeholder:"SIZE" env:"WINDSOCK_CGI_BODY" default:"1GiB" help:"How large the body of a request for a CGI program may be; a larger one is answered 413. (${default})"`
 	Output   byteSize      `name:"cgi-output" placeholder:"SIZE" env:"WINDSOCK_CGI_OUTPUT" default:"100MiB" help:"How much a CGI program may print. (${default})"`

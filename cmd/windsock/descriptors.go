@@ -10,14 +10,17 @@ import (
 // What the process holds open, in descriptors.
 const (
 	// restDescriptors is for what does not depend on the number of requests: the
-	// standard streams, the poller, the store with all its readers (13), and what
+	// standard streams, the poller, the store with all its readers (16), and what
 	// is open for a moment.
-	restDescriptors = 36
+	restDescriptors = 40
 	// listenerDescriptors is for a listener, the copy that connections are accepted
 	// from, and the descriptor that it may have been inherited as.
 	listenerDescriptors = 3
 	// connDescriptors is for a connection and the watch on its front end.
 	connDescriptors = 2
+	// spoolDescriptors is what a connection of a CGI request has besides: the
+	// temporary file of its body or, later, of its answer.
+	spoolDescriptors = 1
 	// programDescriptors is for a running CGI program: three pipes, the process and
 	// two temporary files, and while it starts its own ends of the pipes and one more
 	// pipe.
@@ -39,7 +42,11 @@ func maxConns(listeners, programs int) int {
 		return mostConns
 	}
 	others := restDescriptors + listeners*listenerDescriptors + min(programs, plenty)*programDescriptors
-	return min(max(0, int(min(limit.Cur, plenty))-others)/connDescriptors, mostConns)
+	each := connDescriptors
+	if programs > 0 {
+		each += spoolDescriptors
+	}
+	return min(max(0, int(min(limit.Cur, plenty))-others)/each, mostConns)
 }
 
 // maxConns is that of these settings. With fewer than leastConns it is an error.

@@ -37,10 +37,10 @@ func TestCheckDescriptors(t *testing.T) {
 		args           string
 		stdout, stderr string
 	}{
-		{256, "", "connections at once: 108, ", ""},
-		{256, "--listen unix:a --listen unix:b", "connections at once: 107, ", ""},
-		{1024, "--cgi /x=/bin/true", "connections at once: 448, ", ""},
-		{46, "", "", "the limit of descriptors leaves 3 connections"},
+		{256, "", "connections at once: 106, ", ""},
+		{256, "--listen unix:a --listen unix:b", "connections at once: 105, ", ""},
+		{1024, "--cgi /x=/bin/true", "connections at once: 297, ", ""},
+		{50, "", "", "the limit of descriptors leaves 3 connections"},
 	} {
 		t.Run(fmt.Sprint(row.limit, row.args), func(t *testing.T) {
 			cmd := limited(t, row.limit, "check "+row.args)

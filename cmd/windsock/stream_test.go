@@ -139,7 +139,7 @@ func TestStopEndsStreams(t *testing.T) {
 
 // Streams take half of the connections at most: whoever posts still gets in.
 func TestStreamsLeaveRoomToPost(t *testing.T) {
-	const descriptors, streams = 80, 10 // half of the 20 connections that there is room for
+	const descriptors, streams = 84, 10 // half of the 20 connections that there is room for
 	dir := folder(t)
 	p := launch(t, dir, exec.Command("sh", "-c", fmt.Sprintf("ulimit -n %d; exec %s serve", descriptors, binary(t, buildFlags...))))
 	p.waitFor("\"message\":\"serving\"")
