@@ -231,7 +231,8 @@ func (c *checker) message(e *app.Entry) {
 // and returns the seq after which there are some that can, or the highest there
 // is when there is none.
 func (c *checker) skip(ctx context.Context, r *Reader, after int64, cause error) (int64, error) {
-	good, err := r.readableAfter(ctx, max(after, 0))
+	after = max(after, 0)
+	good, err := r.readableAfter(ctx, after)
 	switch {
 	case err != nil:
 	case good == math.MaxInt64:
