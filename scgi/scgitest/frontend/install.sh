@@ -23,6 +23,8 @@ need /usr/bin/python3 python3-minimal
 need fossil fossil
 need uwsgi uwsgi-core
 [ -e /usr/lib/uwsgi/plugins/python3_plugin.so ] || packages="$packages uwsgi-plugin-python3"
+need rtorrent rtorrent
+need tclsh tcl
 need perl perl
 [ -e /usr/share/perl5/SCGI.pm ] || packages="$packages libscgi-perl"
 # The race detector needs a C compiler, and that the C library's headers.
