@@ -1,7 +1,9 @@
 package app
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // How many messages a page has, and how long looking for them may take: the
@@ -139,26 +142,43 @@ func appendPage(b []byte, page Page, ndjson bool) []byte {
 }
 
 // AppendJSON appends the entry as the JSON object that readers get, on one line
-// without its end. The address is for operators only.
+// without its end. The address is for operators only. What a damaged row holds is
+// escaped, so the line is JSON whatever there is.
 func (e *Entry) AppendJSON(b []byte, withAddress bool) []byte {
 	b = append(b, `{"seq":`...)
 	b = strconv.AppendInt(b, e.Seq, 10)
 	b = append(b, `,"id":"`...)
 	b = append(b, e.ID.String()...)
-	b = append(b, `","callsign":"`...) // neither it nor the type needs an escape
-	b = append(b, e.Callsign...)
-	b = append(b, `","type":"`...)
-	b = append(b, e.Type...)
-	b = append(b, `","time_created":`...)
+	b = append(b, `","callsign":`...)
+	b = appendAnyText(b, e.Callsign)
+	b = append(b, `,"type":`...)
+	b = appendAnyText(b, string(e.Type))
+	b = append(b, `,"time_created":`...)
 	b = strconv.AppendInt(b, e.TimeCreated, 10)
 	b = append(b, `,"time_uploaded":`...)
 	b = strconv.AppendInt(b, e.TimeUploaded, 10)
 	b = append(b, `,"data":`...)
-	b = append(b, e.Data...)
+	b = appendAnyData(b, e.Data)
 	if withAddress && e.Address.IsValid() {
 		b = append(b, `,"address":"`...)
 		b = append(b, e.Address.String()...)
 		b = append(b, '"')
 	}
 	return append(b, '}')
+}
+
+// appendAnyText appends text as a JSON string, with U+FFFD for what is no UTF-8.
+func appendAnyText(b []byte, text string) []byte {
+	return appendString(b, strings.ToValidUTF8(text, "\uFFFD"))
+}
+
+// appendAnyData appends a message's data, and as a JSON string what is no JSON.
+func appendAnyData(b, data []byte) []byte {
+	switch {
+	case !utf8.Valid(data) || !json.Valid(data):
+		return appendAnyText(b, string(data))
+	case bytes.ContainsAny(data, "\r\n"):
+		return appendCompact(b, data)
+	}
+	return append(b, data...)
 }

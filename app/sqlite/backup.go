@@ -314,6 +314,11 @@ func (w *writer) rename() error {
 	if err != nil || !marked {
 		return err
 	}
+	return w.takeName()
+}
+
+// takeName gives the log a new name. It is no backup any more.
+func (w *writer) takeName() error {
 	return w.transact(func() error {
 		if err := w.conn.run("UPDATE meta SET value = ? WHERE key = 'name'", randomName()); err != nil {
 			return err

@@ -103,7 +103,7 @@ func (m *model) step(t *testing.T) {
 		{"delete", 2, m.delete},
 		{"reopen", 6, m.reopen},
 		{"crash", 6, m.crash},
-		{"restore", 1, m.restore},
+		{"restore", 2, m.restore},
 	}
 	n := 0
 	for _, d := range deeds {
@@ -258,11 +258,19 @@ func (m *model) crash(t *testing.T) {
 	m.open(t, path)
 }
 
-// restore goes on with a backup.
+// restore goes on with what is restored of a backup or an export, or with a backup
+// as it is. What a shell did to the store is damage to a backup of it, and an export
+// has no seqs when no message is kept.
 func (m *model) restore(t *testing.T) {
-	path := newPath(t)
-	_, err := sqlite.Backup(t.Context(), m.path, path, false, nil)
-	require.NoError(t, err)
+	var path string
+	switch backup := backUp(t, m.path); {
+	case m.random.IntN(2) == 0 && len(m.rows) > 0:
+		path = mustRestore(t, written(t, export(t, m.path, 0).lines()))
+	case m.random.IntN(2) == 0 && !m.shell:
+		path = mustRestore(t, backup)
+	default:
+		path = backup
+	}
 	require.NoError(t, m.log.Close())
 	m.open(t, path)
 }

@@ -15,7 +15,7 @@ import (
 // there is none; its folder must exist. It refuses, and leaves alone, a file
 // that is not a store, a store that a newer windsock made, one that another
 // process is writing to, which it names, and a write-ahead log whose store is
-// not there or, as far as that shows, is an older copy.
+// not there.
 //
 // A full disk does not keep a store from being opened and read: Append returns
 // app.ErrDiskFull until there is space. But FILE-shm must be there, as it is
@@ -74,9 +74,6 @@ func (l *Log) open(path string) error {
 		}
 	}
 	if err := checkRights(path); err != nil {
-		return err
-	}
-	if err := checkWAL(path); err != nil {
 		return err
 	}
 	if l.writer, err = openWriter(path); err != nil {
