@@ -58,8 +58,9 @@ type model struct {
 	deeds  map[string]int
 
 	known
-	oldest int64 // what is before was pruned
-	shell  bool  // something was deleted behind the store's back
+	oldest  int64 // what is before was pruned
+	shell   bool  // something was deleted behind the store's back
+	noShell bool  // nothing is to be deleted so
 }
 
 // known is what a store knows.
@@ -230,7 +231,7 @@ func (m *model) prune(t *testing.T) {
 // delete does what an operator's shell can, but does not take the newest, whose
 // seq the next process would give again.
 func (m *model) delete(t *testing.T) {
-	if m.next <= m.oldest+1 {
+	if m.noShell || m.next <= m.oldest+1 {
 		return
 	}
 	seq := m.oldest + m.random.Int64N(m.next-1-m.oldest)

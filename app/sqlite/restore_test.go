@@ -100,14 +100,12 @@ func backUp(t *testing.T, path string) (to string) {
 func TestRestoredAlike(t *testing.T) {
 	random := rand.New(rand.NewPCG(uint64(*restored), 1))
 	m := newModel(t, random, func(random *rand.Rand, _ int) int64 { return random.Int64N(1<<61) - 1<<60 })
+	m.noShell = true // it leaves IDs behind, which is damage to a backup
 	for len(m.sent) < *restored/2 {
 		m.step(t)
 	}
 	for len(m.sent) < *restored {
 		m.append(t, 1+random.IntN(300))
-	}
-	if m.shell { // which leaves IDs that check would name
-		m.log.SortAt(sqlite.IndexIDs)
 	}
 	logs := map[string]*sqlite.Log{"the original": m.log}
 	logs["the export's"] = open(t, mustRestore(t, written(t, export(t, m.path, 0).lines())))
