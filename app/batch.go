@@ -4,21 +4,20 @@ package app
 // result, in few commits.
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"time"
-
-	"github.com/windsock-scgi/windsock/scgi"
 )
 
 // maxBatchItems is how many messages there may be in one request.
 const maxBatchItems = 10_000
 
 // batchLimits bound the body of a batch.
-var batchLimits = bodyLimits{wire: 4 << 20, decoded: 16 << 20, time: 5 * time.Minute}
+var batchLimits = bodyLimits{wire: 4 << 20, decoded: 16 << 20}
 
 // A batch is committed in chunks: of so many messages, and about so many bytes.
 // So one within the limits takes at most 27 commits: 10,000 items make 10, and
@@ -64,39 +63,34 @@ func (h *Handler) insertBatch(w http.ResponseWriter, r *http.Request) error {
 		// As for one message: it waits for its commits, not for the client.
 		ctx:       context.WithoutCancel(r.Context()),
 		committer: h.Committer,
-		address:   scgi.Env(r).Get("REMOTE_ADDR"),
+		address:   h.remoteAddr(r),
 		results:   []itemResult{}, // in JSON a list, even when it is empty
 	}
-	if err := takeSlot(batchSlots); err != nil {
-		return err
-	}
-	defer func() { <-batchSlots }()
-	body, err := openBody(w, r, batchLimits)
-	if err == nil {
-		err = b.run(body, formatOf(r.Header.Get("Content-Type")))
-	}
-	return h.answerBatch(w, r, &b, err)
+	return h.answerBatch(w, r, &b, h.receiveBatch(w, r, &b))
 }
 
-// So many batches are read at a time, which bounds what they take: some MiB
-// each. Others wait with their body unread, and are refused after a while.
-const (
-	maxBatches    = 32
-	batchPatience = 10 * time.Second
-)
-
-var batchSlots = make(chan struct{}, maxBatches)
-
-// takeSlot takes a place in slots, or says that there was none for too long.
-func takeSlot(slots chan<- struct{}) error {
-	timer := time.NewTimer(batchPatience)
-	defer timer.Stop()
-	select {
-	case slots <- struct{}{}:
-		return nil
-	case <-timer.C:
-		return retryLater("Too many batches are being read; send it again later.")
+// receiveBatch receives a batch, and stores it once the body is here. It holds
+// no memory and no place when it returns: then a client is waited for again.
+func (h *Handler) receiveBatch(w http.ResponseWriter, r *http.Request, b *batchInsert) error {
+	share := h.Budget.Share()
+	defer share.Release()
+	body, err := receiveBody(w, r, batchLimits, share)
+	if err != nil {
+		return err
 	}
+	if len(body.wire) == 0 && body.err == nil {
+		return &statusError{status: http.StatusBadRequest, detail: "The body is empty: it was lost on the way."}
+	}
+	leave, err := h.batches().Enter(r.Context())
+	if err != nil {
+		return err
+	}
+	defer leave()
+	text, fault := body.decoded(b.ctx, nil)
+	if isRefused(fault) {
+		return fault
+	}
+	return b.run(text, fault, formatOf(r.Header.Get("Content-Type")))
 }
 
 // batchInsert is one batch on its way into the log.
@@ -111,11 +105,11 @@ type batchInsert struct {
 	bytes     int          // what the chunk takes, about
 }
 
-// run takes all items of the body and closes it. With an error it has taken
-// those before the fault: each message that was whole by then is stored.
-func (b *batchInsert) run(body io.ReadCloser, f format) error {
-	defer body.Close() // nothing was written: there is nothing to lose
-	b.items = newSplitter(body, f, maxMessageBytes)
+// run takes all items of a text that ends with fault; nil is a proper end. With an
+// error it has taken those before the fault: each message that was whole by then
+// is stored.
+func (b *batchInsert) run(text []byte, fault error, f format) error {
+	b.items = newSplitter(endingWith(text, fault), f, maxMessageBytes)
 	for {
 		item, err := b.items.next()
 		if err == io.EOF {
@@ -131,6 +125,20 @@ func (b *batchInsert) run(body io.ReadCloser, f format) error {
 		}
 	}
 }
+
+// endingWith returns a reader of text that fails with err at its end, or ends in
+// io.EOF when err is nil.
+func endingWith(text []byte, err error) io.Reader {
+	if err == nil {
+		return bytes.NewReader(text)
+	}
+	return io.MultiReader(bytes.NewReader(text), failing{err})
+}
+
+// failing is a reader that has nothing but an error.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // take takes one item, which is none at all if there is an error already.
 func (b *batchInsert) take(item []byte, err error) error {
@@ -222,7 +230,11 @@ func (h *Handler) answerBatch(w http.ResponseWriter, r *http.Request, b *batchIn
 		index := len(b.results)
 		status, answer.Error, answer.Index = fault.status, fault.detail, &index
 	}
-	return writeJSON(w, status, "application/json", answer)
+	line, err := jsonLine(answer)
+	if err != nil {
+		return err
+	}
+	return h.send(w, status, "application/json", line)
 }
 
 // answer counts the results.

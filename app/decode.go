@@ -50,11 +50,8 @@ func Decode(body []byte, remoteAddr string, now time.Time) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	m := Message{Received: now, TimeUploaded: now.Unix()}
+	m := Message{Received: now, TimeUploaded: now.Unix(), Address: canonicalAddress(remoteAddr)}
 	if m.Callsign, err = decodeCallsign(env.callsign); err != nil {
-		return Message{}, err
-	}
-	if m.Address, err = decodeAddress(remoteAddr); err != nil {
 		return Message{}, err
 	}
 	if m.Type, err = decodeType(env.kind); err != nil {
@@ -143,14 +140,16 @@ func inCallsign(c byte) bool {
 		c == '/' || c == '_' || c == '-'
 }
 
-// decodeAddress returns the client's address in its one canonical form.
-func decodeAddress(remoteAddr string) (netip.Addr, error) {
+// canonicalAddress returns the client's address in its one canonical form, without
+// a zone. It is the zero Addr when remoteAddr is no IP address: nginx and lighttpd
+// that listen on a unix socket send "unix:", and a front end's setting must not
+// lose a client's message.
+func canonicalAddress(remoteAddr string) netip.Addr {
 	addr, err := netip.ParseAddr(remoteAddr)
-	// The zone is looked at before Unmap, which drops it.
-	if err != nil || addr.Zone() != "" {
-		return netip.Addr{}, invalid("", "REMOTE_ADDR must be an IP address without a zone, not %s", quote(remoteAddr))
+	if err != nil {
+		return netip.Addr{}
 	}
-	return addr.Unmap(), nil
+	return addr.WithZone("").Unmap()
 }
 
 // decodeType returns the type that the envelope names, if a client may send it.

@@ -24,15 +24,8 @@ type event struct {
 	end      int
 }
 
-// eventOverhead is about how much text an event has besides the data.
-const eventOverhead = 256
-
 func newEvents(log string, after int64, page Page) *events {
-	size := 0
-	for i := range page.Entries {
-		size += eventOverhead + len(page.Entries[i].Data)
-	}
-	e := &events{after: after, next: page.Next, text: make([]byte, 0, size), each: make([]event, len(page.Entries))}
+	e := &events{after: after, next: page.Next, text: make([]byte, 0, pageSize(page)), each: make([]event, len(page.Entries))}
 	for i := range page.Entries {
 		entry := &page.Entries[i]
 		e.text = appendEvent(e.text, log, entry)

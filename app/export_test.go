@@ -2,6 +2,12 @@ package app
 
 import "testing"
 
+// Numbers of places, for the tests that fill them.
+const (
+	BatchPlaces   = batchPlaces
+	DecoderPlaces = decoderPlaces
+)
+
 // What the tests over a real socket share with those of the decoder.
 type MessageCase = messageCase
 

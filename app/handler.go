@@ -2,12 +2,16 @@ package app
 
 import (
 	"cmp"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/windsock-scgi/windsock/app/admission"
 )
 
 // Handler is windsock's HTTP surface, as it stands under the mount. Its fields
@@ -28,7 +32,42 @@ type Handler struct {
 	Other func(*http.Request) http.Handler
 	// Keep says there how much is kept; empty when nothing is to be said of it.
 	Keep string
+	// Budget bounds the bytes of bodies that are being received and pages that
+	// are being sent; nil means no bound.
+	Budget *admission.Budget
+
+	noAddress sync.Once // tells the log that a REMOTE_ADDR is none
+	gates     gates
 }
+
+// gates bound the work on bodies that have been received.
+type gates struct {
+	once     sync.Once
+	batches  admission.Gate // batches being decoded and stored
+	decoders admission.Gate // single messages being decoded
+}
+
+// Numbers of places. A batch that is being stored takes up to 16 MiB decoded, and
+// 8 MiB for a window of zstd. More at a time would not be faster: they share one
+// committer.
+const (
+	batchPlaces   = 8
+	decoderPlaces = 8
+	gatePatience  = 10 * time.Second
+)
+
+func (g *gates) init() *gates {
+	g.once.Do(func() {
+		g.batches.Places, g.decoders.Places = batchPlaces, decoderPlaces
+		// The connections bound how many wait; the budget bounds what they hold.
+		g.batches.Waiting, g.decoders.Waiting = math.MaxInt32, math.MaxInt32
+		g.batches.Patience, g.decoders.Patience = gatePatience, gatePatience
+	})
+	return g
+}
+
+func (h *Handler) batches() *admission.Gate  { return &h.gates.init().batches }
+func (h *Handler) decoders() *admission.Gate { return &h.gates.init().decoders }
 
 var _ http.Handler = (*Handler)(nil)
 

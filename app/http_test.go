@@ -339,19 +339,22 @@ func TestReading(t *testing.T) {
 	assert.Equal(t, int64(99), read("?after=99").Next, "at the end next stays")
 	assert.Equal(t, []int64{24, 25}, seqs(read("?last=2")))
 	assert.Equal(t, []int64{2, 4}, seqs(read("?callsign=m0abc&limit=2")))
-	assert.Empty(t, read("?type=NONSENSE").Messages)
-	assert.Equal(t, int64(25), read("?type=NONSENSE").Next, "next moves on over what the filter hides")
+	assert.Empty(t, read("?type=TELEM").Messages)
+	assert.Equal(t, int64(25), read("?type=TELEM").Next, "next moves on over what the filter hides")
 	assert.Len(t, read("?type=LISTENER_INFO&limit=99999").Messages, 25)
 	assert.Len(t, read("?limit=99999999999999999999").Messages, 25)
 	assert.Len(t, read("?log="+all.Log).Messages, 25)
 	for _, query := range []string{"?after=x", "?after=-1", "?limit=0", "?limit=", "?last=0", "?last=1.5", "?limit=-3",
-		"?after=5%zz", "?after=1;limit=1", "?after=1&after=x", "?limit=1&limit=1"} {
+		"?after=5%zz", "?after=1;limit=1", "?after=1&after=x", "?limit=1&limit=1", "?after=1&call%22sign=X", "?type=NONSENSE",
+		"?type=LISTENER_INFO&type=LISTENER_TELEM", "?Limit=1"} {
 		assert.Equal(t, 400, s.do(t, "GET", "/messages"+query, "").status, query)
 		if strings.HasPrefix(query, "?after") {
 			assert.Equal(t, 400, s.do(t, "GET", "/messages/stream"+query, "").status, query)
 		}
 	}
 	assert.Equal(t, 410, s.do(t, "GET", "/messages?log=other", "").status)
+	assert.Contains(t, s.do(t, "GET", "/messages?callsing=M0ABC", "").body, `"callsing"`, "a fault is named")
+	assert.Contains(t, s.do(t, "GET", "/messages?type=telem", "").body, `"telem"`)
 
 	lines := s.do(t, "GET", "/messages?limit=2", "", "Accept: application/x-ndjson")
 	assert.Equal(t, "application/x-ndjson", lines.header.Get("Content-Type"))

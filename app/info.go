@@ -62,9 +62,8 @@ type status struct {
 // info is GET /: a few words for a person with a terminal, the status page for
 // one with a browser.
 func (h *Handler) info(w http.ResponseWriter, r *http.Request) error {
-	w.Header().Set("Vary", "Accept")
-	if !accepts(r, "text/html") {
-		return writeWhole(w, "text/plain; charset=utf-8", []byte(infoText))
+	if !accepts(w, r, "text/html") {
+		return h.send(w, http.StatusOK, "text/plain; charset=utf-8", []byte(infoText))
 	}
 	page, err := h.Log.Read(r.Context(), Query{Last: true, Limit: recentMessages})
 	if err != nil {
@@ -85,7 +84,7 @@ func (h *Handler) info(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("making the status page: %w", err)
 	}
-	return writeWhole(w, "text/html; charset=utf-8", html.Bytes())
+	return h.send(w, http.StatusOK, "text/html; charset=utf-8", html.Bytes())
 }
 
 func newestFirst(entries []Entry) []Entry {

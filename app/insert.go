@@ -1,9 +1,7 @@
 package app
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -15,7 +13,7 @@ import (
 const maxMessageBytes = 1 << 20
 
 // messageLimits bound the body of a message.
-var messageLimits = bodyLimits{wire: maxMessageBytes, decoded: maxMessageBytes, time: 30 * time.Second}
+var messageLimits = bodyLimits{wire: maxMessageBytes, decoded: maxMessageBytes}
 
 // insert is POST /message: the answer is OK, and only once the message is
 // durable.
@@ -24,11 +22,7 @@ func (h *Handler) insert(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, err := readBody(w, r)
-	if err != nil {
-		return err
-	}
-	message, err := Decode(body, scgi.Env(r).Get("REMOTE_ADDR"), time.Now())
+	message, err := h.readMessage(w, r)
 	if err != nil {
 		return err
 	}
@@ -42,40 +36,42 @@ func (h *Handler) insert(w http.ResponseWriter, r *http.Request) error {
 	if receipt.KeyReused {
 		return errKeyReused
 	}
-	if accepts(r, "application/json") {
-		return writeJSON(w, http.StatusOK, "application/json", receipt)
+	if accepts(w, r, "application/json") {
+		line, err := jsonLine(receipt)
+		if err != nil {
+			return err
+		}
+		return h.send(w, http.StatusOK, "application/json", line)
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, err = w.Write([]byte("OK"))
 	return errAnswered(err)
 }
 
-// readBody reads the body of one message. What is set aside for it grows with
-// what arrives.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	body, err := openBody(w, r, messageLimits)
+// readMessage receives one message.
+func (h *Handler) readMessage(w http.ResponseWriter, r *http.Request) (Message, error) {
+	share := h.Budget.Share()
+	defer share.Release() // the message keeps no part of its body
+	body, err := receiveBody(w, r, messageLimits, share)
 	if err != nil {
-		return nil, err
+		return Message{}, err
 	}
-	defer body.Close() // nothing was written: there is nothing to lose
-	var whole bytes.Buffer
-	whole.Grow(int(min(max(r.ContentLength, 0), 8<<10)) + bytes.MinRead)
-	if _, err := whole.ReadFrom(body); err != nil {
-		return nil, err
+	text, err := body.decoded(r.Context(), h.decoders())
+	if err != nil {
+		return Message{}, err
 	}
-	return whole.Bytes(), nil
+	return Decode(text, h.remoteAddr(r), time.Now())
 }
 
-// writeJSON answers with v as JSON, on one line.
-func writeJSON(w http.ResponseWriter, status int, contentType string, v any) error {
-	var line bytes.Buffer
-	encoder := json.NewEncoder(&line)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil {
-		return fmt.Errorf("encoding an answer: %w", err)
+// remoteAddr returns the request's REMOTE_ADDR. It says in the log, once, that
+// messages are stored without an address when the front end sends none.
+func (h *Handler) remoteAddr(r *http.Request) string {
+	text := scgi.Env(r).Get("REMOTE_ADDR")
+	if !canonicalAddress(text).IsValid() {
+		h.noAddress.Do(func() {
+			h.Logger.Warn().Str("remote_addr", text).
+				Msg("the front end's REMOTE_ADDR is no IP address: messages are stored without one (said once)")
+		})
 	}
-	w.Header().Set("Content-Type", contentType)
-	w.WriteHeader(status)
-	_, err := w.Write(line.Bytes())
-	return errAnswered(err)
+	return text
 }

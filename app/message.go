@@ -25,6 +25,9 @@ const (
 	Telem         Type = "TELEM"
 )
 
+// types are all of them.
+var types = []Type{ReceivedTelem, ListenerInfo, ListenerTelem, Telem}
+
 // ID identifies a message by its content: the first 16 bytes of a SHA-256 over
 // the callsign, the type, the client's time_created and the canonical data. An
 // uploader's retry has the same ID, whatever its clock and address say by then.

@@ -53,11 +53,7 @@ func judge(body []byte, remoteAddr string, now int64) opinion {
 		return opinion{fault: "callsign"}
 	}
 	o.callsign = strings.ToUpper(callsign)
-	ip := net.ParseIP(remoteAddr)
-	if ip == nil {
-		return opinion{}
-	}
-	o.address = ip.String()
+	o.address = addressText(remoteAddr)
 	o.kind, _ = envelope["type"].(string)
 	canonical := canonicalByType[o.kind]
 	if canonical == nil {
@@ -85,6 +81,17 @@ func judge(body []byte, remoteAddr string, now int64) opinion {
 	o.id = identity(o.callsign, o.kind, strconv.FormatInt(o.clientCreated, 10), o.data)
 	o.valid = true
 	return o
+}
+
+// addressText is the canonical text of an address without its zone, empty for
+// what is no address.
+func addressText(remoteAddr string) string {
+	host, zone, zoned := strings.Cut(remoteAddr, "%")
+	ip := net.ParseIP(host)
+	if ip == nil || zoned && (zone == "" || !strings.Contains(host, ":")) {
+		return ""
+	}
+	return ip.String()
 }
 
 // identity is the id of a message with these parts.
@@ -395,7 +402,7 @@ func of(m app.Message, err error) opinion {
 		return opinion{fault: first}
 	}
 	return opinion{
-		valid: true, id: m.ID.String(), callsign: m.Callsign, kind: string(m.Type), address: m.Address.String(),
+		valid: true, id: m.ID.String(), callsign: m.Callsign, kind: string(m.Type), address: addressText(m.Address.String()),
 		data: string(m.Data), clientCreated: m.ClientCreated, clientUploaded: m.ClientUploaded, created: m.TimeCreated,
 	}
 }

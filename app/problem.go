@@ -11,8 +11,9 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-	"strings"
 	"syscall"
+
+	"github.com/windsock-scgi/windsock/app/admission"
 )
 
 // errNotStored is matched by every failure to store a message, whatever its cause.
@@ -63,10 +64,13 @@ func answerTo(err error) *statusError {
 		answer   *statusError
 		invalid  *InvalidError
 		tooLarge *http.MaxBytesError
+		refused  *admission.Refused
 	)
 	switch {
 	case errors.As(err, &answer):
 		return answer
+	case errors.As(err, &refused):
+		return retryLater(refused.Reason)
 	case errors.As(err, &invalid):
 		return &statusError{status: http.StatusBadRequest, detail: invalid.Error(),
 			errors: []problemField{{invalid.Reason, "#" + invalid.Pointer}}}
@@ -118,52 +122,40 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	writeProblem(w, r, answer)
 }
 
+// WriteError answers a request with an error, as every request that fails is
+// answered. It logs nothing.
+func WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	writeProblem(w, r, answerTo(err))
+}
+
 // writeProblem answers with an error: as JSON to a client that asks for it.
 func writeProblem(w http.ResponseWriter, r *http.Request, answer *statusError) {
 	answer.copyHeader(w)
-	if accepts(r, "application/json") {
-		_ = writeJSON(w, answer.status, "application/problem+json", problem{
+	contentType, body := "text/plain; charset=utf-8", []byte(answer.detail+"\n")
+	if accepts(w, r, "application/json") {
+		line, err := jsonLine(problem{
 			Title:  http.StatusText(answer.status),
 			Status: answer.status,
 			Detail: answer.detail,
 			Errors: answer.errors,
-		}) // whoever does not take the error has gone
-		return
+		})
+		if err == nil { // else the text has to do
+			contentType, body = "application/problem+json", line
+		}
 	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(answer.status)
-	_, _ = io.WriteString(w, answer.detail+"\n")
+	_, _ = w.Write(body) // a client that does not take it has gone
 }
 
 // logFailure gives the log the cause of an answer that we are to blame for.
 func (h *Handler) logFailure(r *http.Request, answer *statusError, cause error) {
-	if answer.status >= http.StatusInternalServerError {
+	switch {
+	case answer.status == statusClientGone:
+		h.Logger.Debug().Err(cause).Str("uri", r.RequestURI).Msg("the client left before its answer")
+	case isRefused(cause): // by a bound, as it should be
+		h.Logger.Warn().Err(cause).Str("uri", r.RequestURI).Int("status", answer.status).Msg("request refused")
+	case answer.status >= http.StatusInternalServerError:
 		h.Logger.Error().Err(cause).Str("uri", r.RequestURI).Int("status", answer.status).Msg("request failed")
 	}
-}
-
-// accepts reports whether the client asks for a media type by name: RFC 9110,
-// section 12.5.1, without its wildcards, since everybody takes */*.
-func accepts(r *http.Request, mediaType string) bool {
-	for _, line := range r.Header["Accept"] {
-		for _, item := range strings.Split(line, ",") {
-			name, parameters, _ := strings.Cut(item, ";")
-			if strings.EqualFold(strings.TrimSpace(name), mediaType) && !refused(parameters) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// refused reports whether the weight among a media range's parameters is zero.
-func refused(parameters string) bool {
-	for _, parameter := range strings.Split(parameters, ";") {
-		key, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
-		if strings.EqualFold(key, "q") {
-			weight, err := strconv.ParseFloat(value, 64)
-			return err == nil && weight == 0
-		}
-	}
-	return false
 }

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +27,7 @@ const (
 // read is GET /messages: a page of what is stored, as JSON, or as NDJSON for a
 // client that asks for it. It holds no addresses.
 func (h *Handler) read(w http.ResponseWriter, r *http.Request) error {
-	values, err := queryValues(r)
+	values, err := queryValues(r, "after", "limit", "last", "type", "callsign", "log")
 	if err != nil {
 		return err
 	}
@@ -39,21 +41,31 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("reading messages: %w", err)
 	}
-	if accepts(r, "application/x-ndjson") {
+	if accepts(w, r, "application/x-ndjson") {
 		// NDJSON has no other place for it.
 		w.Header().Add("Link", link(values, page.Log, page.Next, "next"))
 		w.Header().Add("Link", link(values, page.Log, max(page.Oldest-1, 0), "first"))
-		return writeWhole(w, "application/x-ndjson", appendPage(nil, page, true))
+		return h.send(w, http.StatusOK, "application/x-ndjson", appendPage(make([]byte, 0, pageSize(page)), page, true))
 	}
-	return writeWhole(w, "application/json", appendPage(nil, page, false))
+	return h.send(w, http.StatusOK, "application/json", appendPage(make([]byte, 0, pageSize(page)), page, false))
 }
 
-// queryValues parses the query of a request. One that is half understood would
-// read from where nobody meant.
-func queryValues(r *http.Request) (url.Values, error) {
+// queryValues parses the query of a request, which may have the parameters that
+// are known, each once. A query that is half understood would give other messages
+// than were asked for.
+func queryValues(r *http.Request, known ...string) (url.Values, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, &statusError{status: http.StatusBadRequest, detail: "The query is not well formed."}
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if !slices.Contains(known, name) {
+			return nil, &statusError{status: http.StatusBadRequest, detail: fmt.Sprintf(
+				"The query has a parameter %s, which is not known here; these are: %s.", quote(name), strings.Join(known, ", "))}
+		}
+		if len(values[name]) > 1 {
+			return nil, &statusError{status: http.StatusBadRequest, detail: fmt.Sprintf("%s stands more than once in the query.", name)}
+		}
 	}
 	return values, nil
 }
@@ -67,15 +79,6 @@ func link(values url.Values, log string, after int64, rel string) string {
 	return "<?" + values.Encode() + `>; rel="` + rel + `"`
 }
 
-// writeWhole answers with a body that is whole, and says how long it is: so one
-// that is cut off on its way does not look like another.
-func writeWhole(w http.ResponseWriter, contentType string, body []byte) error {
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	_, err := w.Write(body)
-	return errAnswered(err)
-}
-
 // parseQuery reads the query of GET /messages. With last, limit and after mean
 // nothing.
 func parseQuery(values url.Values) (Query, error) {
@@ -83,6 +86,10 @@ func parseQuery(values url.Values) (Query, error) {
 		Type:     Type(values.Get("type")),
 		Callsign: strings.ToUpper(values.Get("callsign")),
 		Log:      values.Get("log"),
+	}
+	if q.Type != "" && !slices.Contains(types, q.Type) {
+		return Query{}, &statusError{status: http.StatusBadRequest, detail: fmt.Sprintf(
+			"There is no type %s; these are: RECEIVED_TELEM, LISTENER_INFO, LISTENER_TELEM.", quote(string(q.Type)))}
 	}
 	after, err := wholeNumber(values, "after", 0, 0)
 	if err != nil {
@@ -110,11 +117,23 @@ func wholeNumber(values url.Values, name string, least, byDefault int64) (int64,
 		return byDefault, nil
 	}
 	n, err := strconv.ParseInt(values.Get(name), 10, 64)
-	if err != nil && !errors.Is(err, strconv.ErrRange) || n < least || len(values[name]) > 1 {
+	if err != nil && !errors.Is(err, strconv.ErrRange) || n < least {
 		return 0, &statusError{status: http.StatusBadRequest,
 			detail: fmt.Sprintf("%s must be a whole number from %d on.", name, least)}
 	}
 	return n, nil // the largest there is stands for what is larger
+}
+
+// entryOverhead is about how much text an entry has besides its data.
+const entryOverhead = 256
+
+// pageSize is about how long a page is as text.
+func pageSize(page Page) int {
+	size := entryOverhead
+	for i := range page.Entries {
+		size += entryOverhead + len(page.Entries[i].Data)
+	}
+	return size
 }
 
 // appendPage appends a page as JSON, or its messages alone as NDJSON.
@@ -142,23 +161,22 @@ func appendPage(b []byte, page Page, ndjson bool) []byte {
 }
 
 // AppendJSON appends the entry as the JSON object that readers get, on one line
-// without its end. The address is for operators only. What a damaged row holds is
-// escaped, so the line is JSON whatever there is.
+// without its end. The address is for operators only.
 func (e *Entry) AppendJSON(b []byte, withAddress bool) []byte {
 	b = append(b, `{"seq":`...)
 	b = strconv.AppendInt(b, e.Seq, 10)
 	b = append(b, `,"id":"`...)
 	b = append(b, e.ID.String()...)
 	b = append(b, `","callsign":`...)
-	b = appendAnyText(b, e.Callsign)
+	b = appendText(b, e.Callsign)
 	b = append(b, `,"type":`...)
-	b = appendAnyText(b, string(e.Type))
+	b = appendText(b, string(e.Type))
 	b = append(b, `,"time_created":`...)
 	b = strconv.AppendInt(b, e.TimeCreated, 10)
 	b = append(b, `,"time_uploaded":`...)
 	b = strconv.AppendInt(b, e.TimeUploaded, 10)
 	b = append(b, `,"data":`...)
-	b = appendAnyData(b, e.Data)
+	b = appendData(b, e.Data)
 	if withAddress && e.Address.IsValid() {
 		b = append(b, `,"address":"`...)
 		b = append(b, e.Address.String()...)
@@ -167,18 +185,17 @@ func (e *Entry) AppendJSON(b []byte, withAddress bool) []byte {
 	return append(b, '}')
 }
 
-// appendAnyText appends text as a JSON string, with U+FFFD for what is no UTF-8.
-func appendAnyText(b []byte, text string) []byte {
+// appendText appends text as a JSON string, whatever bytes it holds: a damaged
+// row must not break the page that it stands in.
+func appendText(b []byte, text string) []byte {
 	return appendString(b, strings.ToValidUTF8(text, "\uFFFD"))
 }
 
-// appendAnyData appends a message's data, and as a JSON string what is no JSON.
-func appendAnyData(b, data []byte) []byte {
-	switch {
-	case !utf8.Valid(data) || !json.Valid(data):
-		return appendAnyText(b, string(data))
-	case bytes.ContainsAny(data, "\r\n"):
-		return appendCompact(b, data)
+// appendData appends a message's data, which is JSON on one line. Damaged data
+// that is not becomes a string.
+func appendData(b, data []byte) []byte {
+	if json.Valid(data) && utf8.Valid(data) && !bytes.ContainsAny(data, "\r\n") {
+		return append(b, data...)
 	}
-	return append(b, data...)
+	return appendText(b, string(data))
 }

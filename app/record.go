@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+	"unicode/utf8"
 )
 
 // Record is all that a log holds of a message. Its Key is empty: Keys has them.
@@ -42,7 +43,7 @@ func (r *Record) AppendJSON(b []byte) []byte {
 	}
 	if r.Damage != nil {
 		b = append(b, `,"damaged":`...)
-		b = appendAnyText(b, r.Damage.Error())
+		b = appendText(b, r.Damage.Error())
 	}
 	return append(b, '}')
 }
@@ -54,7 +55,7 @@ func appendKeys(b []byte, keys []string) []byte {
 		for i := range len(key) {
 			characters[i] = rune(key[i])
 		}
-		b = appendString(b, string(characters))
+		b = appendText(b, string(characters))
 	}
 	return append(b, ']')
 }
@@ -62,8 +63,8 @@ func appendKeys(b []byte, keys []string) []byte {
 // ParseRecord reads what [Record.AppendJSON] has written. It looks at the form
 // only: whether the message is a good one is for Verify to say.
 func ParseRecord(line []byte) (Record, error) {
-	if err := checkJSON(line); err != nil {
-		return Record{}, err
+	if !utf8.Valid(line) || !json.Valid(line) {
+		return Record{}, errors.New("the line is not JSON")
 	}
 	var l recordLine
 	decoder := json.NewDecoder(bytes.NewReader(line))

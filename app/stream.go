@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/windsock-scgi/windsock/app/admission"
 )
 
 // heartbeat is how often a stream sends a comment, so that front ends see that
@@ -31,7 +33,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	f := feed{w: w, control: http.NewResponseController(w)}
+	f := feed{w: w, control: http.NewResponseController(w), share: h.Budget.Share()}
 	f.sub, err = h.Tail.subscribe(query, now, func() {
 		cancel()
 		f.cut()
@@ -46,8 +48,13 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer f.sub.leave()
+	defer f.share.Release()
 	beginStream(w)
-	return h.endStream(r, f.run(ctx))
+	err = f.run(ctx)
+	if f.sub.behind.Load() {
+		err = errBehind
+	}
+	return h.endStream(r, err)
 }
 
 func beginStream(w http.ResponseWriter) {
@@ -64,6 +71,8 @@ func (h *Handler) endStream(r *http.Request, err error) error {
 	switch {
 	case err == nil || errors.As(err, &answered):
 		return err
+	case isRefused(err):
+		h.Logger.Warn().Str("client", r.RemoteAddr).Err(err).Msg("a reader of the event stream is ended while it catches up")
 	case errors.Is(err, errBehind):
 		h.Logger.Warn().Str("client", r.RemoteAddr).Msg("a reader of the event stream was too slow and is ended")
 	default:
@@ -77,7 +86,8 @@ type feed struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	sub     *subscriber
-	begun   atomic.Bool // the header is sent
+	share   *admission.Share // holds a page of its own while that is sent
+	begun   atomic.Bool      // the header is sent
 }
 
 // cut ends a write that waits for its client. The header may still go out, since
@@ -107,7 +117,7 @@ func (f *feed) run(ctx context.Context) error {
 			return err
 		}
 		if err := f.send(page); err != nil {
-			return errAnswered(err)
+			return err
 		}
 		if !f.wait(ctx, moved, beat.C) {
 			continue
@@ -122,10 +132,16 @@ func (f *feed) run(ctx context.Context) error {
 // more, that may go out together; at the end of it, and after each page of an
 // older time, it is flushed.
 func (f *feed) send(page *events) error {
+	defer f.share.Release()
 	if page != nil {
+		if !f.sub.joined { // else the page is the window's
+			if err := f.share.Hold(int64(len(page.text))); err != nil {
+				return err
+			}
+		}
 		for text := range page.selected(f.sub.query) {
 			if _, err := f.w.Write(text); err != nil {
-				return err
+				return errAnswered(err)
 			}
 		}
 		f.sub.took(page)
@@ -133,7 +149,7 @@ func (f *feed) send(page *events) error {
 			return nil
 		}
 	}
-	return f.control.Flush()
+	return errAnswered(f.control.Flush())
 }
 
 // wait waits until there is more, if it is said what to wait for, and reports
@@ -167,11 +183,10 @@ func (f *feed) comment() error {
 
 // parseStream reads where a stream is to begin, or that it is now, and its filters.
 func (h *Handler) parseStream(r *http.Request) (q Query, now bool, err error) {
-	values, err := queryValues(r)
+	values, err := queryValues(r, "after", "type", "callsign", "log")
 	if err != nil {
 		return Query{}, false, err
 	}
-	values.Del("last") // a stream has a beginning only
 	q, err = parseQuery(values)
 	if err != nil {
 		return Query{}, false, err

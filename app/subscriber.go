@@ -3,6 +3,8 @@ package app
 import (
 	"cmp"
 	"context"
+	"math"
+	"sync/atomic"
 )
 
 // subscriber is one who follows a Tail. All but its end belongs to the one
@@ -12,7 +14,17 @@ type subscriber struct {
 	query  Query  // its filters; After is its position: all up to there was given to it
 	joined bool   // it has caught up with the window
 	end    func() // tells its goroutine to be done; called with tail.mu held
+
+	// sending is the position that a subscriber will have once it has sent the page
+	// of the window that it is sending; notSending when it sends none. The tail looks
+	// at it: a page that the window has let go of must not be kept by a client that
+	// does not read.
+	sending atomic.Int64
+	behind  atomic.Bool // the tail has ended it for that
 }
+
+// notSending is beyond every position.
+const notSending = math.MaxInt64
 
 // subscribe lets somebody follow what passes q's filters: after q.After, or, with
 // now, what is stored from now on. They must leave in the end. end is called when
@@ -36,6 +48,7 @@ func (t *Tail) subscribe(q Query, now bool, end func()) (*subscriber, error) {
 		q.After = newest
 	}
 	s := &subscriber{tail: t, query: q, end: end}
+	s.sending.Store(notSending)
 	t.subscribers[s] = struct{}{}
 	return s, nil
 }
@@ -58,7 +71,7 @@ func (s *subscriber) leave() {
 // Errors are errBehind for a subscriber that the window has moved past, and what
 // reading the log failed with.
 func (s *subscriber) next(ctx context.Context) (page *events, moved <-chan struct{}, err error) {
-	page, base, head, moved, err := s.tail.look(s.query.After)
+	page, base, head, moved, err := s.tail.look(s)
 	if err != nil && !s.joined {
 		page, err = s.catchUp(ctx, base)
 		return page, nil, err
@@ -75,7 +88,10 @@ func (s *subscriber) next(ctx context.Context) (page *events, moved <-chan struc
 }
 
 // took moves the subscriber on over a page.
-func (s *subscriber) took(page *events) { s.query.After = max(s.query.After, page.next) }
+func (s *subscriber) took(page *events) {
+	s.query.After = max(s.query.After, page.next)
+	s.sending.Store(notSending)
+}
 
 // catchUp reads a page of what came before the window, which began after base
 // when it was looked into.

@@ -217,22 +217,39 @@ func (t *Tail) add(page *events) {
 		return // everybody left while it was read, and somebody came
 	}
 	t.window.add(page)
-	t.window.trim(cmp.Or(t.MaxEvents, defaultMaxEvents), cmp.Or(t.MaxBytes, defaultMaxEventBytes))
+	if t.window.trim(cmp.Or(t.MaxEvents, defaultMaxEvents), cmp.Or(t.MaxBytes, defaultMaxEventBytes)) {
+		t.endSlow()
+	}
 	close(t.moved)
 	t.moved = make(chan struct{})
 }
 
-// look returns the page that follows a position, or none at the end of the window.
-// Then moved is closed when the window moves on. For a position before the window
-// it returns errBehind. base and head are where the window begins and ends.
-func (t *Tail) look(position int64) (page *events, base, head int64, moved <-chan struct{}, err error) {
+// look returns the page that follows a subscriber's position, or none at the end of
+// the window. Then moved is closed when the window moves on. For a position before
+// the window it returns errBehind. base and head are where the window begins and
+// ends.
+func (t *Tail) look(s *subscriber) (page *events, base, head int64, moved <-chan struct{}, err error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	w := &t.window
+	w, position := &t.window, s.query.After
 	if position < w.base {
 		return nil, w.base, w.head, nil, errBehind
 	}
-	return w.after(position), w.base, w.head, t.moved, nil
+	if page = w.after(position); page != nil {
+		s.sending.Store(page.next)
+	}
+	return page, w.base, w.head, t.moved, nil
+}
+
+// endSlow ends the subscribers that send a page so old that the window will have
+// moved past them after it. So all of them together hold no more than the window
+// and the page before it. t.mu is held.
+func (t *Tail) endSlow() {
+	for s := range t.subscribers {
+		if s.sending.Load() < t.window.base && !s.behind.Swap(true) {
+			s.end()
+		}
+	}
 }
 
 func (w *window) add(page *events) {
@@ -245,9 +262,9 @@ func (w *window) add(page *events) {
 	w.bytes += len(page.text)
 }
 
-// trim lets go of the oldest pages. One stays, however large, or nobody could
-// ever get it.
-func (w *window) trim(maxEvents, maxBytes int) {
+// trim lets go of the oldest pages, and reports whether there were any. One stays,
+// however large, or nobody could ever get it.
+func (w *window) trim(maxEvents, maxBytes int) (trimmed bool) {
 	for len(w.pages) > 1 && (w.count > maxEvents || w.bytes > maxBytes) {
 		oldest := w.pages[0]
 		w.pages[0] = nil
@@ -255,7 +272,9 @@ func (w *window) trim(maxEvents, maxBytes int) {
 		w.base = oldest.next
 		w.count -= len(oldest.each)
 		w.bytes -= len(oldest.text)
+		trimmed = true
 	}
+	return trimmed
 }
 
 // after returns the first page that has something after a position.

@@ -107,6 +107,19 @@ func parseAge(text string) (time.Duration, error) {
 	return time.Duration(n*hours) * time.Hour, nil
 }
 
+// byteSize is a setting that is a number of bytes.
+type byteSize int64
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *byteSize) UnmarshalText(text []byte) error {
+	bytes, err := parseSize(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is not a size (500MB, 1GiB)", text)
+	}
+	*s = byteSize(bytes)
+	return nil
+}
+
 // sizeUnits are those of the SI and those of IEC 80000-13.
 var sizeUnits = map[string]uint64{
 	"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,

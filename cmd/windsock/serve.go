@@ -31,7 +31,7 @@ func (c *serveCommand) Run(env program.Environment) error {
 	defer signal.Stop(hangups)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
-	setGarbage()
+	setGarbage(int64(c.InFlight))
 	logger, flush := terminal.NewLogger(env.Stderr)
 	defer flush()
 	s, err := c.start(logger)

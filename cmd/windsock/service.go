@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/admission"
 	"github.com/windsock-scgi/windsock/app/sqlite"
 	"github.com/windsock-scgi/windsock/cmd/internal/front"
 	"github.com/windsock-scgi/windsock/scgi"
@@ -60,7 +61,7 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 	committer := &app.Committer{Log: c.storing(store), Committed: tail.Committed, Logger: logger}
 	retention := &app.Retention{Log: store, Committer: committer, Keep: keeping(c.Keep, c.KeepAddresses), Logger: logger}
 	handler := &app.Handler{Log: store, Committer: committer, Tail: tail, Logger: logger, Version: versionText(),
-		Keep: c.Keep.text, Other: programs.find}
+		Keep: c.Keep.text, Other: programs.find, Budget: &admission.Budget{Bytes: int64(c.InFlight)}}
 	s := &service{
 		store:     store,
 		tail:      tail,
