@@ -48,7 +48,7 @@ func (r *Reader) salvage(ctx context.Context, after int64, to salvager) (int64, 
 			}
 			after = max(after, damaged.seq)
 		case isDamage(err):
-			good, searchErr := r.readableAfter(ctx, after)
+			good, searchErr := r.readableAfter(ctx, max(after, 0))
 			switch {
 			case searchErr != nil:
 				return after, searchErr
@@ -64,50 +64,6 @@ func (r *Reader) salvage(ctx context.Context, after int64, to salvager) (int64, 
 	}
 }
 
-// readableAfter returns the lowest seq after which messages can be read again,
-// given that those right after a seq cannot be; the highest there is when there is
-// none. It tries further and further away, then goes back half by half: what cannot
-// be read is whole pages.
-func (r *Reader) readableAfter(ctx context.Context, after int64) (int64, error) {
-	bad, good := max(after, 0), int64(math.MaxInt64)
-	for step := int64(1); good == math.MaxInt64 && step < math.MaxInt64/2-bad; step *= 2 {
-		ok, err := r.readable(ctx, bad+step)
-		if err != nil {
-			return 0, err
-		}
-		if ok {
-			good = bad + step
-		}
-	}
-	for good < math.MaxInt64 && good-bad > 1 {
-		middle := bad + (good-bad)/2
-		ok, err := r.readable(ctx, middle)
-		switch {
-		case err != nil:
-			return 0, err
-		case ok:
-			good = middle
-		default:
-			bad = middle
-		}
-	}
-	return good, nil
-}
-
-// readable reports whether the page with the first message after a seq can be read.
-// The error is none of the store's.
-func (r *Reader) readable(ctx context.Context, after int64) (bool, error) {
-	_, err := r.raw(ctx, after, 1)
-	var damaged *damagedMessage
-	switch {
-	case isDamage(err):
-		return false, nil
-	case errors.As(err, &damaged): // of a page that can be read
-		return true, nil
-	}
-	return true, err
-}
-
 // raw returns the next messages after a seq, limit at most and in order. With an
 // error, which is as SQLite gives it, come those before the damage.
 func (r *Reader) raw(ctx context.Context, after int64, limit int) ([]app.Entry, error) {
@@ -116,4 +72,48 @@ func (r *Reader) raw(ctx context.Context, after int64, limit int) ([]app.Entry, 
 		return found.read(ctx, tx, forward, seqs{after + 1, math.MaxInt64})
 	})
 	return found.entries, err
+}
+
+// readableAfter returns the lowest seq, higher than one, after which something can be
+// read, the highest there is when there is none. It tries further and further away,
+// then goes back half by half: what cannot be read is whole pages.
+func (r *Reader) readableAfter(ctx context.Context, bad int64) (good int64, err error) {
+	first := bad
+	for step := int64(1); ; step *= 2 {
+		if step >= math.MaxInt64/2-first {
+			return math.MaxInt64, nil
+		}
+		good = first + step
+		ok, err := r.readable(ctx, good)
+		if err != nil {
+			return good, err
+		}
+		if ok {
+			break
+		}
+	}
+	for err == nil && good-bad > 1 {
+		var ok bool
+		middle := bad + (good-bad)/2
+		if ok, err = r.readable(ctx, middle); ok {
+			good = middle
+		} else {
+			bad = middle
+		}
+	}
+	return good, err
+}
+
+// readable reports whether the message after a seq is on a page that can be read. An
+// error says that this is not known.
+func (r *Reader) readable(ctx context.Context, after int64) (bool, error) {
+	_, err := r.raw(ctx, after, 1)
+	var damaged *damagedMessage
+	switch {
+	case isDamage(err):
+		return false, nil
+	case errors.As(err, &damaged):
+		return true, nil
+	}
+	return err == nil, err
 }
