@@ -18,7 +18,7 @@ import (
 	"github.com/windsock-scgi/windsock/app/sqlite"
 )
 
-var restored = flag.Int("restored", 4000, "how many messages the log of TestRestoredAlike was given")
+var restored = flag.Int("restored", 1500, "how many messages the log of TestRestoredAlike was given")
 
 // exported is what Export gives.
 type exported struct {
@@ -107,28 +107,31 @@ func TestRestoredAlike(t *testing.T) {
 	for len(m.sent) < *restored {
 		m.append(t, 1+random.IntN(300))
 	}
-	logs := map[string]*sqlite.Log{"the original": m.log}
-	logs["the export's"] = open(t, mustRestore(t, written(t, export(t, m.path, 0).lines())))
-	logs["the backup's"] = open(t, mustRestore(t, backUp(t, m.path)))
+	restoredLogs := map[string]*sqlite.Log{
+		"the export's": open(t, mustRestore(t, written(t, export(t, m.path, 0).lines()))),
+		"the backup's": open(t, mustRestore(t, backUp(t, m.path))),
+	}
 
 	var batch []app.Message // retries of all that ever was, with keys and without, and others
 	for _, message := range m.sent {
 		batch = append(batch, m.keyed(message))
 	}
 	batch = append(batch, m.batch(t, 500)...)
-	names := map[string]bool{}
-	for name, log := range logs {
+	names := map[string]bool{m.log.Name(): true}
+	for name, log := range restoredLogs {
 		names[log.Name()] = true
 		assertAlike(t, m.log, log, name)
 	}
-	assert.Len(t, names, len(logs), "each has a name of its own")
-	want := m.store(batch)
-	for name, log := range logs {
+	assert.Len(t, names, 3, "each has a name of its own")
+	want, err := m.log.Append(batch)
+	require.NoError(t, err)
+	require.Equal(t, m.store(batch), want)
+	for name, log := range restoredLogs {
 		receipts, err := log.Append(batch)
 		require.NoError(t, err)
 		require.Equal(t, want, receipts, name)
 	}
-	for name, log := range logs {
+	for name, log := range restoredLogs {
 		assertAlike(t, m.log, log, name)
 	}
 	t.Log(len(m.sent), "messages,", len(m.rows), "are kept,", len(m.keys), "keys;", m.deeds)
@@ -142,7 +145,7 @@ func assertAlike(t *testing.T, want, got *sqlite.Log, name string) {
 		{Limit: 100, Type: app.ListenerInfo}, {Limit: 100, Callsign: "C1"}, {Limit: 50, Callsign: "C2", Last: true},
 		{Limit: 100, Type: app.Telem},
 	} {
-		for {
+		for n := 0; q.Limit >= 100 || n < 50; n++ { // of small pages some are enough
 			one, err := want.Read(t.Context(), q)
 			require.NoError(t, err)
 			other, err := got.Read(t.Context(), q)
