@@ -206,6 +206,10 @@ func (h *Handler) parseStream(r *http.Request) (q Query, now bool, err error) {
 			return Query{}, false, fmt.Errorf("following %q: %w", log, ErrOtherLog)
 		}
 	}
+	// The tail is told of a seq before the client that posted it is.
+	if newest := h.Tail.newest.Load(); !now && q.After > newest {
+		return Query{}, false, fmt.Errorf("following after %d: %w: its highest seq is %d", q.After, ErrOtherLog, newest)
+	}
 	return q, now, nil
 }
 

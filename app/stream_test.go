@@ -193,7 +193,6 @@ func TestStreamFrom(t *testing.T) {
 		{"the beginning", "?after=0", "", sequence(1, 14)},
 		{"after", "?after=10", "", sequence(11, 14)},
 		{"the end", "?after=12", "", []int64{13, 14}},
-		{"what is to come", "?after=13", "", []int64{14}},
 		{"Last-Event-ID", "", log + ".11", sequence(12, 14)},
 		{"Last-Event-ID wins", "?after=3", log + ".11", sequence(12, 14)},
 		{"Last-Event-ID 0", "", log + ".0", sequence(1, 14)},
@@ -253,6 +252,9 @@ func TestStreamRefusals(t *testing.T) {
 		{"id of another log", "", "0123456789abcdef.1", 410},
 		{"another log", "?log=0123456789abcdef", "", 410},
 		{"another log, though the id is right", "?log=other", log + ".1", 410},
+		{"after what the log ever gave", "?after=2", "", 410},
+		{"id of what the log never gave", "", log + ".2", 410},
+		{"beyond all numbers", "?after=99999999999999999999", "", 410},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			for _, method := range []string{"GET", "HEAD"} {

@@ -225,7 +225,7 @@ func (w *CGIWriter) logger() *slog.Logger {
 	if w.Logger != nil {
 		return w.Logger
 	}
-	if c := connOf(w.Request.Context()); c != nil {
+	if c := connOf(w.Request.Context(), nil); c != nil {
 		return c.srv.logger()
 	}
 	return slog.Default()

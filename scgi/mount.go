@@ -30,6 +30,7 @@ func StripMount(mount string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		stripped := *r
 		stripped.URL = mountedURL(mount, Env(r), r.URL)
+		defer func() { r.MultipartForm = stripped.MultipartForm }() // for the server, which removes its files
 		h.ServeHTTP(w, &stripped)
 	})
 }

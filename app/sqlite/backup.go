@@ -60,7 +60,7 @@ func Backup(ctx context.Context, path, to string, replace bool, progress func(do
 	}
 	c, err := backup(ctx, path, to, replace, progress)
 	if err != nil {
-		return Copied{}, fmt.Errorf("sqlite: copying the store %s to %s: %w", path, to, damage(err))
+		return Copied{}, fmt.Errorf("sqlite: copying the store %s to %s: %w", path, to, damage(ended(ctx, err)))
 	}
 	return c, nil
 }
@@ -119,7 +119,7 @@ func vacant(ctx context.Context, to string, replace bool) error {
 		return fmt.Errorf("it is there already: choose another name (%w)", fs.ErrExist)
 	}
 	// A store that is in use has no mark, and a backup that has one is nobody's.
-	r, err := openReadOnly(to)
+	r, err := openLocated(to)
 	if err != nil {
 		return fmt.Errorf("only a backup is replaced: %w", err)
 	}
@@ -304,7 +304,7 @@ func (r *Reader) backupMark(ctx context.Context) (made string, err error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}
-	return made, err
+	return made, ended(ctx, err)
 }
 
 // rename gives a backup that is written to from now on a new name.

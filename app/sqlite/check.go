@@ -90,6 +90,9 @@ func (c *checker) check(ctx context.Context, path string) error {
 	if !made {
 		return fmt.Errorf("no store there: %w", fs.ErrNotExist)
 	}
+	if err := checkNames(path); err != nil {
+		return err
+	}
 	err = c.checkResting(ctx, path)
 	if !errors.Is(err, errDisturbed) {
 		return err
@@ -151,8 +154,10 @@ func (c *checker) read(ctx context.Context, r *Reader) (err error) {
 	if !logName.MatchString(c.Log) {
 		c.fault("the log's name %q is not 16 hex digits", c.Log)
 	}
-	if c.Backup, err = r.backupMark(ctx); err != nil {
+	if c.Backup, err = r.backupMark(ctx); isDamage(err) || isMisfit(err) {
 		c.fault("its settings cannot be read: %v", err)
+	} else if err != nil {
+		return err
 	}
 	if err := r.view(ctx, func(tx *sql.Tx) error { return c.schema(ctx, tx) }); err != nil {
 		return err
@@ -217,12 +222,12 @@ func (c *checker) message(e *app.Entry) {
 
 // ends returns the lowest and the highest seq.
 func (r *Reader) ends(ctx context.Context) (oldest, newest int64, err error) {
-	var s seqs
+	var x extent
 	err = r.view(ctx, func(tx *sql.Tx) error {
-		s, err = span(ctx, tx)
+		x, err = span(ctx, tx)
 		return err
 	})
-	return s.oldest, s.newest, err
+	return x.oldest, x.newest, err
 }
 
 // strayKeysSQL finds the keys that stand for no message, or one of another

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"modernc.org/libc"
@@ -48,7 +50,12 @@ func (c *connection) open(path string) error {
 	if err := c.result(code); err != nil {
 		return err
 	}
-	return c.result(sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, busyTimeout))
+	return c.setBusyTimeout(busyTimeout)
+}
+
+// setBusyTimeout sets for how many milliseconds a lock is waited for.
+func (c *connection) setBusyTimeout(ms int32) error {
+	return c.result(sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, ms))
 }
 
 // close closes the connection, of which no statement may be left. The last one
@@ -61,6 +68,40 @@ func (c *connection) close() error {
 	c.tls.Close()
 	return err
 }
+
+// interruptOn makes statements fail with SQLITE_INTERRUPT from the end of ctx on. The
+// caller calls release before it closes the connection, and then no more of them do.
+func (c *connection) interruptOn(ctx context.Context) (release func()) {
+	released := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-released:
+			return
+		}
+		tls := libc.NewTLS() // c's is in use
+		defer tls.Close()
+		again := time.NewTicker(interruptAgain)
+		defer again.Stop()
+		for {
+			sqlite3.Xsqlite3_interrupt(tls, c.db)
+			select {
+			case <-again.C:
+			case <-released:
+				return
+			}
+		}
+	})
+	return func() {
+		close(released)
+		watch.Wait()
+	}
+}
+
+// interruptAgain is the pause between two interrupts: SQLite forgets one that comes
+// between two statements.
+const interruptAgain = 10 * time.Millisecond
 
 // reserve makes room for n bytes. What was there is gone then.
 func (c *connection) reserve(n int) error {

@@ -35,7 +35,7 @@ func (r *Reader) Export(ctx context.Context, after int64, to Exporter) (next int
 	}
 	next, err = r.salvage(ctx, from, &e)
 	if err != nil {
-		err = fmt.Errorf("sqlite: exporting after %d: %w", max(next, after), damage(err))
+		err = readError(fmt.Sprintf("exporting after %d", max(next, after)), err)
 	}
 	return max(next, after), err
 }

@@ -42,7 +42,7 @@ func Restore(ctx context.Context, from, path string, to Restorer) (Findings, err
 	r := restoration{ctx: ctx, from: from, to: to}
 	found, err := r.restore(path)
 	if err != nil {
-		return Findings{}, fmt.Errorf("sqlite: restoring the store %s from %s: %w", path, from, damage(err))
+		return Findings{}, fmt.Errorf("sqlite: restoring the store %s from %s: %w", path, from, damage(ended(ctx, err)))
 	}
 	return found, nil
 }
@@ -59,11 +59,7 @@ func (r *restoration) restore(path string) (found Findings, err error) {
 	if path, err = locate(path); err != nil {
 		return found, err
 	}
-	// Before the lock, so that a file that is not ours gets none beside it.
-	if _, err := exists(path); err != nil {
-		return found, err
-	}
-	lock, err := acquire(path + ".lock")
+	lock, err := lockStore(path)
 	if err != nil {
 		return found, err
 	}
@@ -96,7 +92,7 @@ func makeRoom(ctx context.Context, path string) error {
 	if err := mustBeEmpty(ctx, path); err != nil {
 		return err
 	}
-	w, err := openWriter(path)
+	w, err := openWriter(ctx, path)
 	if err != nil {
 		return err
 	}

@@ -308,6 +308,12 @@ func TestRestoreRefusesStore(t *testing.T) {
 		require.NoError(t, err)
 		assert.Len(t, readAll(t, open(t, path)), 10)
 	})
+	t.Run("has two names", func(t *testing.T) {
+		path := newStore(t, 0)
+		require.NoError(t, os.Link(path, path+".other"))
+		_, _, err := restore(from, path)
+		assert.ErrorContains(t, err, "has 2 names (hard links)")
+	})
 	t.Run("is not there, but its log", func(t *testing.T) {
 		path := newPath(t)
 		require.NoError(t, os.WriteFile(path+"-wal", []byte("x"), 0o600))

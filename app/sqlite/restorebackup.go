@@ -38,7 +38,7 @@ func (r *restoration) backup(in io.Reader, size int64, mode fs.FileMode) error {
 	if !after.equal(before) {
 		return errDisturbed
 	}
-	w, err := openWriter(r.making)
+	w, err := openWriter(r.ctx, r.making)
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func (r *restoration) export(in io.Reader, size int64, mode fs.FileMode) error {
 	if err := fill(r.making, mode); err != nil {
 		return err
 	}
-	w, err := openWriter(r.making)
+	w, err := openWriter(r.ctx, r.making)
 	if err != nil {
 		return err
 	}

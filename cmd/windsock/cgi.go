@@ -72,7 +72,7 @@ func (c *cgiSettings) check() error {
 			faults = append(faults, fmt.Errorf("--cgi %s/: %w", m.Prefix, err))
 		}
 	}
-	if conns := maxConns(); c.Running > conns/4-c.Waiting { // whose sum may be too large for a number
+	if conns := maxConns(1, c.Running); c.Running > conns/4-c.Waiting { // whose sum may be too large for a number
 		faults = append(faults, program.UsageError{Err: fmt.Errorf("--cgi-running and --cgi-waiting are %d and %d, and may take a quarter of the %d connections"+
 			" that the limit of descriptors allows: lower them, or raise it (ulimit -n)", c.Running, c.Waiting, conns)})
 	}

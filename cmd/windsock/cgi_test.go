@@ -282,7 +282,7 @@ func TestCGIFlags(t *testing.T) {
 	few.Dir, few.Env = dir, surroundings()
 	out, err := few.CombinedOutput()
 	assert.Error(t, err)
-	assert.Contains(t, string(out), "a quarter of the 100 connections")
+	assert.Contains(t, string(out), "a quarter of the 36 connections")
 	assert.NoDirExists(t, filepath.Join(dir, "data"))
 
 	t.Setenv("WINDSOCK_CGI", "/two=program")

@@ -37,6 +37,13 @@ func (c *checkCommand) Run(env program.Environment) error {
 			faults = append(faults, err)
 		}
 	}
+	conns, err := c.maxConns()
+	switch {
+	case err != nil:
+		faults = append(faults, err)
+	case conns < mostConns:
+		fmt.Fprintf(env.Stdout, "connections at once: %d, as the limit of descriptors allows (ulimit -n); at most %d\n", conns, mostConns)
+	}
 	for _, fault := range faults {
 		fmt.Fprintf(env.Stderr, "fault: %v\n", fault)
 	}

@@ -163,6 +163,27 @@ func assertSalvaged(t *testing.T, dir, faults, found string) {
 	assert.Contains(t, stdout, fmt.Sprintf(", %d messages, ", readable))
 }
 
+// A store with a second name is a fault that says how it is mended, and serve does
+// not start on it under either name.
+func TestCheckHardLink(t *testing.T) {
+	dir := folder(t)
+	p := serve(t, dir)
+	other := filepath.Join(dir, "data", "other.db")
+	require.NoError(t, os.Link(storeIn(dir), other))
+	for _, store := range []string{storeIn(dir), other} {
+		stdout, stderr, code := run(t, dir, "", "check", "--store", "sqlite:"+store)
+		assert.Equal(t, 1, code)
+		assert.Contains(t, stderr, "has 2 names (hard links)")
+		assert.Contains(t, stderr, "find -xdev -samefile "+store)
+		assert.Contains(t, stderr, "faults found: 1")
+		assert.Empty(t, stdout)
+		_, stderr, code = run(t, dir, "", "serve", "--listen", "unix:second.sock", "--store", "sqlite:"+store)
+		assert.Equal(t, 1, code)
+		assert.Contains(t, stderr, "has 2 names (hard links)")
+	}
+	assert.Zero(t, p.stop())
+}
+
 // A store that cannot even be opened is a fault of the store: check says what to
 // do, and does not send on to itself.
 func TestCheckWithoutEnd(t *testing.T) {

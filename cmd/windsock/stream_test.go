@@ -146,12 +146,12 @@ func TestStopEndsStreams(t *testing.T) {
 
 // Streams take half of the connections at most: whoever posts still gets in.
 func TestStreamsLeaveRoomToPost(t *testing.T) {
-	const descriptors = 80 // so 40 connections, and 20 streams
+	const descriptors, streams = 80, 10 // half of the 20 connections that there is room for
 	dir := folder(t)
 	p := launch(t, dir, exec.Command("sh", "-c", fmt.Sprintf("ulimit -n %d; exec %s serve", descriptors, binary(t, buildFlags...))))
 	p.waitFor("\"message\":\"serving\"")
 	client := &http.Client{Transport: p.transport()}
-	for range descriptors / 4 {
+	for range streams {
 		follow(t, client, "http://windsock/messages/stream", "")
 	}
 	resp, err := client.Get("http://windsock/messages/stream")
