@@ -19,11 +19,11 @@ import (
 // This file copies a store while it is in use, into one file that is whole or
 // not there.
 //
-// The copy is a prefix of the log, and the log goes on: whoever puts it in the
-// log's place gives out seqs anew that readers have seen as other messages. So
-// it is marked, and the first to open it for writing takes the mark away and
-// gives it a name of its own. From then on it is another log, of which those
-// readers are told. Until then it has the old name, which is the truth.
+// The copy is a prefix of the log, and the log goes on: in the log's place the copy
+// would give out seqs that readers have seen as other messages. So it is marked.
+// Restore gives the log a new name, and so does the first that opens the copy itself
+// for writing: from then on it is another log, and those readers are told. Until
+// then it has the old name, which is the truth.
 
 // backupMark is meta's key for it: when the copy was made.
 const backupMark = "backup"
@@ -307,13 +307,18 @@ func (r *Reader) backupMark(ctx context.Context) (made string, err error) {
 	return made, ended(ctx, err)
 }
 
-// rename gives a backup that is written to from now on a name of its own.
+// rename gives a backup that is written to from now on a new name.
 func (w *writer) rename() error {
 	var marked bool
 	err := w.conn.queryRow(context.Background(), "SELECT count(*) FROM meta WHERE key = ?", []any{backupMark}, &marked)
 	if err != nil || !marked {
 		return err
 	}
+	return w.takeName()
+}
+
+// takeName gives the log a new name. It is no backup any more.
+func (w *writer) takeName() error {
 	return w.transact(func() error {
 		if err := w.conn.run("UPDATE meta SET value = ? WHERE key = 'name'", randomName()); err != nil {
 			return err

@@ -70,7 +70,10 @@ type checker struct {
 	// undisturbed returns an error once the store is no more what it was when
 	// the checking began.
 	undisturbed func() error
+	newest      int64 // the highest seq, as far as it can be read
 }
+
+var _ salvager = (*checker)(nil)
 
 // errDisturbed ends the look at a store that is not at rest.
 var errDisturbed = errors.New("it was written to meanwhile")
@@ -120,9 +123,6 @@ func (c *checker) checkResting(ctx context.Context, path string) error {
 }
 
 func (c *checker) readResting(ctx context.Context, path string) error {
-	if err := checkWAL(path); err != nil {
-		return err
-	}
 	r, err := openResting(path)
 	if err != nil {
 		return err
@@ -182,35 +182,28 @@ var logName = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
 // messages reads them page by page.
 func (c *checker) messages(ctx context.Context, r *Reader) error {
-	_, newest, _ := r.ends(ctx) // for progress; what is wrong shows below
-	for after := int64(math.MinInt64); ; {
-		if err := c.undisturbed(); err != nil {
-			return err
-		}
-		found, err := r.raw(ctx, after, 1000)
-		for i := range found {
-			c.message(&found[i])
-			after = found[i].Seq
-		}
-		var damaged *damagedMessage
-		switch {
-		case errors.As(err, &damaged):
-			c.fault("message %d: %s", damaged.seq, damaged.reason)
-			if len(found) == 0 {
-				after++ // or it would go round in circles
-			}
-			after = max(after, damaged.seq)
-		case isDamage(err):
-			if after, err = c.skip(ctx, r, after, err); err != nil || after == math.MaxInt64 {
-				return err
-			}
-		case err != nil:
-			return c.unreadable(err)
-		case len(found) == 0:
-			return nil
-		}
-		c.progress("checking messages", after, newest)
+	_, c.newest, _ = r.ends(ctx) // for progress; what is wrong shows below
+	_, err := r.salvage(ctx, math.MinInt64, c)
+	if err != nil {
+		return c.unreadable(err)
 	}
+	return nil
+}
+
+// before implements salvager.
+func (c *checker) before(after int64) error {
+	if c.Messages > 0 {
+		c.progress("checking messages", after, c.newest)
+	}
+	return c.undisturbed()
+}
+
+// page implements salvager.
+func (c *checker) page(found []app.Entry) error {
+	for i := range found {
+		c.message(&found[i])
+	}
+	return nil
 }
 
 // message looks at one. Those that are out of order do not come here.
@@ -225,22 +218,6 @@ func (c *checker) message(e *app.Entry) {
 	if err := e.Verify(); err != nil {
 		c.fault("message %d: %v", e.Seq, err)
 	}
-}
-
-// skip says which messages cannot be read for the error that came after a seq,
-// and returns the seq after which there are some that can, or the highest there
-// is when there is none.
-func (c *checker) skip(ctx context.Context, r *Reader, after int64, cause error) (int64, error) {
-	after = max(after, 0)
-	good, err := r.readableAfter(ctx, after)
-	switch {
-	case err != nil:
-	case good == math.MaxInt64:
-		c.fault("messages from %d on cannot be read: %v", after+1, cause)
-	default:
-		c.fault("messages from %d to %d cannot be read, if there are any: %v", after+1, good, cause)
-	}
-	return good, err
 }
 
 // ends returns the lowest and the highest seq.

@@ -8,10 +8,10 @@
 // One process writes, which a lock on FILE.lock makes sure of; any number
 // reads meanwhile, from any process, see [OpenReadOnly]. The file must be on a
 // local file system, since WAL mode shares memory between processes; beside it
-// lie FILE-wal and FILE-shm. As long as FILE-wal is there it is part of the
-// store: who copies or moves the one copies or moves the other, and who puts an
-// older FILE back removes both first, with nobody having the store open. Open
-// refuses what it can tell is mixed up, which is not everything. All three are found
+// lie FILE-wal and FILE-shm. As long as FILE-wal is there it is part of the store:
+// the one is not to be moved or copied without the other. An older copy is put back
+// by [Restore], never by hand: SQLite applies FILE-wal to whatever file it lies
+// beside, and nothing tells that the two do not belong together. All three are found
 // by FILE's name, so it must have only one; symbolic links to it are followed.
 //
 // Limits: SQLite's own (281 TB, 2^63 sequence numbers). Operating systems: those

@@ -16,8 +16,8 @@ import (
 // there is none; its folder must exist. It refuses, and leaves alone, a file
 // that is not a store, a store that a newer windsock made, one that another
 // process is writing to, which it names, and a write-ahead log whose store is
-// not there or, as far as that shows, is an older copy. It refuses a store that
-// has more than one hard link, too, or that is mounted by itself.
+// not there. It refuses a store that has more than one hard link, too, or that is
+// mounted by itself.
 //
 // A full disk does not keep a store from being opened and read: Append returns
 // app.ErrDiskFull until there is space. But FILE-shm must be there, as it is
@@ -60,14 +60,7 @@ func open(ctx context.Context, path string) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Before the lock, so that a file that is not ours gets none beside it.
-	if _, err := exists(path); err != nil {
-		return nil, err
-	}
-	if err := checkNames(path); err != nil {
-		return nil, err
-	}
-	lock, err := acquire(path + ".lock")
+	lock, err := lockStore(path)
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +69,18 @@ func open(ctx context.Context, path string) (*Log, error) {
 		return nil, errors.Join(err, l.letGo())
 	}
 	return l, nil
+}
+
+// lockStore takes the lock of a store, which need not be there yet. A file that is
+// not ours, or that has other names, gets no lock beside it.
+func lockStore(path string) (*os.File, error) {
+	if _, err := exists(path); err != nil {
+		return nil, err
+	}
+	if err := checkNames(path); err != nil {
+		return nil, err
+	}
+	return acquire(path + ".lock")
 }
 
 // open is the rest of Open, under the lock.
@@ -90,9 +95,6 @@ func (l *Log) open(ctx context.Context, path string) error {
 		}
 	}
 	if err := checkRights(path); err != nil {
-		return err
-	}
-	if err := checkWAL(path); err != nil {
 		return err
 	}
 	if l.writer, err = openWriter(ctx, path); err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -238,8 +239,10 @@ func TestReadEndsWithItsContext(t *testing.T) {
 			_, err := log.Read(ctx, app.Query{Limit: 1000, Last: true})
 			return err
 		},
-		"salvage": func(ctx context.Context) error {
-			_, err := reader.Salvage(ctx, 0, 1000)
+		"export": func(ctx context.Context) error {
+			var e exported
+			_, err := reader.Export(ctx, 0, &e)
+			assert.NotContains(t, strings.Join(e.faults, "\n"), "cannot")
 			return err
 		},
 		"excess": func(ctx context.Context) error {

@@ -119,8 +119,8 @@ func (c *checkCommand) checkStore(ctx context.Context, env program.Environment) 
 	inStore := len(found.Faults) + found.MoreFaults
 	if inStore > 0 {
 		fmt.Fprintln(env.Stderr, "What to do: stop windsock, keep all files of the store, and restore the newest backup"+
-			" that windsock check finds no fault in (README.md). windsock export gives what can be read of this one,"+
-			" with --after what lies behind a fault.")
+			" that windsock check finds no fault in (windsock restore, README.md). windsock export gives what can be read"+
+			" of this one, and windsock restore takes that, too.")
 	}
 	return faults + inStore, nil
 }

@@ -50,7 +50,7 @@ func (c *serveCommand) start(ctx context.Context, logger zerolog.Logger) (*servi
 	if err != nil {
 		return nil, err
 	}
-	if err := c.makeDataFolder(); err != nil {
+	if err := makeDataFolder(append([]string{c.Store}, c.Listen...)...); err != nil {
 		return nil, err
 	}
 	store, err := sqlite.OpenContext(ctx, path)
@@ -107,8 +107,8 @@ const startFailed = time.Second
 
 // makeDataFolder makes the folder of the defaults. Others are for whoever names
 // them to make: a mistyped path is an error, not a new and empty store.
-func (c *serveCommand) makeDataFolder() error {
-	for _, value := range append([]string{c.Store}, c.Listen...) {
+func makeDataFolder(values ...string) error {
+	for _, value := range values {
 		_, path, _ := strings.Cut(value, ":")
 		if filepath.Dir(path) != dataFolder {
 			continue

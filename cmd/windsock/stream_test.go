@@ -24,6 +24,8 @@ type eventStream struct {
 	header http.Header
 }
 
+// follow opens a stream, and waits for the comment that comes first, before any
+// event.
 func follow(t *testing.T, client *http.Client, url, lastEventID string) *eventStream {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
@@ -35,6 +37,11 @@ func follow(t *testing.T, client *http.Client, url, lastEventID string) *eventSt
 	require.NoError(t, err)
 	t.Cleanup(func() { resp.Body.Close() })
 	require.Equal(t, http.StatusOK, resp.StatusCode)
+	const comment = ": heartbeat\n\n"
+	first := make([]byte, len(comment))
+	_, err = io.ReadFull(resp.Body, first)
+	require.NoError(t, err)
+	require.Equal(t, comment, string(first))
 	return &eventStream{bufio.NewReader(resp.Body), resp.Header}
 }
 

@@ -25,8 +25,13 @@ need git git
 need fossil fossil
 need uwsgi uwsgi-core
 [ -e /usr/lib/uwsgi/plugins/python3_plugin.so ] || packages="$packages uwsgi-plugin-python3"
+need rtorrent rtorrent
+need tclsh tcl
 need perl perl
 [ -e /usr/share/perl5/SCGI.pm ] || packages="$packages libscgi-perl"
+# An EventSource client, for cmd/windsock.
+need node nodejs
+need npm npm
 # The race detector needs a C compiler, and that the C library's headers.
 need gcc gcc
 echo '#include <stdlib.h>' | gcc -E -x c - >/dev/null 2>&1 || packages="$packages libc6-dev"
