@@ -57,8 +57,8 @@ func checkLinks(path string) error {
 		return nil
 	}
 	return fmt.Errorf("%s has %d names (hard links), and two windsocks under two names lose each other's messages:"+
-		" remove the other names, which find -xdev -samefile %[1]s lists,"+
-		" or make it a file of its own: cp -p %[1]s %[1]s.copy && mv %[1]s.copy %[1]s", path, stat.Nlink)
+		" stop every windsock, and remove the other names (find / -xdev -samefile %[1]s lists them)."+
+		" For a copy use windsock backup", path, stat.Nlink)
 }
 
 // isMountPoint reports whether something is mounted at path, by the list that is

@@ -25,7 +25,7 @@ func TestHardLink(t *testing.T) {
 		cure := "has 2 names (hard links)"
 		_, err := sqlite.Open(path)
 		require.ErrorContains(t, err, cure)
-		assert.ErrorContains(t, err, "remove the other names, which find -xdev -samefile "+path+" lists")
+		assert.ErrorContains(t, err, "remove the other names (find / -xdev -samefile "+path+" lists them)")
 		_, err = sqlite.OpenReadOnly(path)
 		require.ErrorContains(t, err, cure)
 		_, err = sqlite.Check(t.Context(), path, nil)

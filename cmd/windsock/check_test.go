@@ -174,7 +174,7 @@ func TestCheckHardLink(t *testing.T) {
 		stdout, stderr, code := run(t, dir, "", "check", "--store", "sqlite:"+store)
 		assert.Equal(t, 1, code)
 		assert.Contains(t, stderr, "has 2 names (hard links)")
-		assert.Contains(t, stderr, "find -xdev -samefile "+store)
+		assert.Contains(t, stderr, "find / -xdev -samefile "+store)
 		assert.Contains(t, stderr, "faults found: 1")
 		assert.Empty(t, stdout)
 		_, stderr, code = run(t, dir, "", "serve", "--listen", "unix:second.sock", "--store", "sqlite:"+store)
