@@ -50,6 +50,10 @@ type Committer struct {
 	// Close has returned nil.
 	Committed func(seq int64)
 
+	// Stored, if set, is told about how many bytes every batch that was stored has.
+	// All else is as for Committed.
+	Stored func(bytes int)
+
 	// Logger is told once when the log has failed. The zero Logger is silent.
 	Logger zerolog.Logger
 
@@ -58,6 +62,8 @@ type Committer struct {
 
 	mu      sync.Mutex // guards what follows; never held while the log works
 	queue   []*batch   // oldest first; the last one takes new messages
+	works   []*batch   // what Do brought, oldest first
+	worked  bool       // the last one taken was of works
 	waiting int        // messages admitted and not answered yet
 	bytes   int        // what those take
 	idle    chan struct{}
@@ -170,33 +176,6 @@ func (c *Committer) group(messages []Message) int {
 	return n
 }
 
-// Do runs work on the log, such as pruning, in the place of a batch: after what
-// is queued by then, and before what comes later. So a message waits for one such
-// work at most, if whoever brings it waits for one before the next. An error of
-// work is Do's, and one that matches ErrLogFailed is the end as it is for a batch.
-//
-// When ctx ends first, its error is returned, and work may run all the same, but
-// not after Close has returned nil.
-func (c *Committer) Do(ctx context.Context, work func() error) error {
-	b := &batch{work: work, done: make(chan struct{})}
-	if err := c.enqueue(b); err != nil {
-		return err
-	}
-	_, err := b.wait(ctx, 0, 0)
-	return err
-}
-
-func (c *Committer) enqueue(b *batch) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.refusal(0, 0); err != nil {
-		return err
-	}
-	c.queue = append(c.queue, b)
-	c.start()
-	return nil
-}
-
 // Close stops admitting, stores and answers everything that was admitted, and
 // returns once that is done. When ctx ends first it returns ctx's error, and
 // the work goes on behind it. Close does not close the Log.
@@ -273,7 +252,7 @@ func (c *Committer) refusal(n, bytes int) error {
 // forming returns the batch that takes the next n messages. c.mu is held.
 func (c *Committer) forming(n int) *batch {
 	if last := len(c.queue) - 1; last >= 0 {
-		if b := c.queue[last]; b.work == nil && len(b.messages)+n <= cmp.Or(c.MaxBatch, defaultMaxBatch) {
+		if b := c.queue[last]; len(b.messages)+n <= cmp.Or(c.MaxBatch, defaultMaxBatch) {
 			return b
 		}
 	}
@@ -301,23 +280,6 @@ func (c *Committer) run() {
 		c.answer(b, receipts, err)
 		runtime.Gosched()
 	}
-}
-
-// take removes the oldest batch from the queue, so that nothing is added to it
-// any more. With none left it returns nil and run is over: whoever is admitted
-// next starts it anew, which no Commit can miss under the one lock.
-func (c *Committer) take() *batch {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.queue) == 0 {
-		close(c.idle)
-		c.idle = nil
-		return nil
-	}
-	b := c.queue[0]
-	c.queue[0] = nil
-	c.queue = c.queue[1:]
-	return b
 }
 
 // store hands a batch to the log. A log that panics or does not return one
@@ -354,8 +316,8 @@ func (c *Committer) answer(b *batch, receipts []Receipt, err error) {
 	}
 	if failed {
 		c.failed = err
-		answered = append(answered, c.queue...)
-		c.queue = nil
+		answered = append(append(answered, c.queue...), c.works...)
+		c.queue, c.works = nil, nil
 	}
 	for _, a := range answered {
 		c.waiting -= len(a.messages)
@@ -365,6 +327,9 @@ func (c *Committer) answer(b *batch, receipts []Receipt, err error) {
 
 	if stored && c.Committed != nil {
 		c.Committed(highest(receipts))
+	}
+	if stored && c.Stored != nil {
+		c.Stored(b.bytes)
 	}
 	if failed {
 		c.Logger.Error().Err(err).Msg("log failed, no more messages are taken")

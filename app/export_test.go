@@ -15,3 +15,10 @@ func ReadMessageCases(tb testing.TB) []MessageCase { return readMessageCases(tb)
 
 func (c *messageCase) Bytes() []byte         { return c.body() }
 func (c *messageCase) RemoteAddress() string { return c.remoteAddr() }
+
+// Works returns how many works wait for their turn.
+func (c *Committer) Works() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.works)
+}

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Log is the durable, ordered store of messages. Everything else that is kept
@@ -27,7 +28,8 @@ type Log interface {
 	Append(batch []Message) ([]Receipt, error)
 
 	// Read returns one page of what is stored, in order of seq. Errors match
-	// ErrOtherLog when the query names another log.
+	// ErrOtherLog when the query names another log or an After that this log never
+	// gave out. A seq is known from the moment that Append returned it.
 	Read(context.Context, Query) (Page, error)
 }
 
@@ -50,6 +52,9 @@ type Query struct {
 	Type     Type   // only this type; empty means every type
 	Callsign string // only this callsign, upper-case; empty means all
 	Log      string // the log's name as the reader knows it; empty means any
+	// Until is when Read stops looking for more and returns what it has found. It
+	// always examines some messages first. Zero means that it looks on.
+	Until time.Time
 }
 
 // Entry is a stored message.
@@ -68,6 +73,9 @@ type Page struct {
 	// stays where it was at the end of the log. With Last it is the newest seq.
 	// A reader whose After is less than Oldest-1 has missed what was pruned.
 	Next int64
+	// From is set when Until ended a query with Last early: only messages from this
+	// seq on were examined, and older ones may match. Otherwise it is zero.
+	From int64
 }
 
 // Errors that a Log and the Committer in front of it return.
@@ -77,9 +85,14 @@ var (
 	// ErrLogFailed is matched by what Append returns once a sync has failed:
 	// what is on disk is unknown from then on, so nothing more is acknowledged.
 	ErrLogFailed = errors.New("app: the log has failed and takes no more messages")
-	// ErrOtherLog is matched by what Read returns when the query names a log
-	// other than this one: seq means nothing across logs.
+	// ErrOtherLog is matched by what Read returns when the query is about a log
+	// other than this one: seq means nothing across logs. It names another log, or
+	// an After that is higher than any seq of this log.
 	ErrOtherLog = errors.New("app: not this log")
+	// ErrUnavailable is matched by what Read returns when the log could not be read
+	// at that moment, for want of memory or descriptors, or because somebody held it
+	// locked. The next Read may work.
+	ErrUnavailable = errors.New("app: the log cannot be read now")
 	// ErrQueueFull is returned by Committer.Commit and CommitAll when more is waiting to be
 	// stored than its limits allow.
 	ErrQueueFull = errors.New("app: too many messages are waiting to be stored")

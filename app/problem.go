@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/rs/zerolog"
+
 	"github.com/windsock-scgi/windsock/app/admission"
 )
 
@@ -85,6 +87,8 @@ func answerTo(err error) *statusError {
 		return &statusError{status: http.StatusRequestTimeout, detail: "The body did not arrive in time."}
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, net.ErrClosed):
 		return &statusError{status: http.StatusBadRequest, detail: "The body ended before its Content-Length."}
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return retryLater("The server has no descriptor left for this; ask again later.")
 	case errors.Is(err, ErrQueueFull):
 		return retryLater("More messages are waiting to be stored than can be; send it again later.")
 	case errors.Is(err, ErrCommitterClosed):
@@ -97,6 +101,8 @@ func answerTo(err error) *statusError {
 	case errors.Is(err, ErrOtherLog):
 		return &statusError{status: http.StatusGone,
 			detail: "This is not the log that you have read before; start anew, without log and after."}
+	case errors.Is(err, ErrUnavailable):
+		return retryLater("It cannot be read now; ask again later.")
 	case errors.Is(err, errNotStored):
 		return retryLater("It could not be stored; send it again later.")
 	}
@@ -148,14 +154,17 @@ func writeProblem(w http.ResponseWriter, r *http.Request, answer *statusError) {
 	_, _ = w.Write(body) // a client that does not take it has gone
 }
 
-// logFailure gives the log the cause of an answer that we are to blame for.
+// logFailure gives the log the cause of an answer that we are to blame for. A
+// client that left and a deadline are logged at debug level: neither is a fault.
 func (h *Handler) logFailure(r *http.Request, answer *statusError, cause error) {
+	level := zerolog.ErrorLevel
 	switch {
-	case answer.status == statusClientGone:
-		h.Logger.Debug().Err(cause).Str("uri", r.RequestURI).Msg("the client left before its answer")
+	case errors.Is(cause, context.Canceled), errors.Is(cause, context.DeadlineExceeded):
+		level = zerolog.DebugLevel
 	case isRefused(cause): // by a bound, as it should be
-		h.Logger.Warn().Err(cause).Str("uri", r.RequestURI).Int("status", answer.status).Msg("request refused")
-	case answer.status >= http.StatusInternalServerError:
-		h.Logger.Error().Err(cause).Str("uri", r.RequestURI).Int("status", answer.status).Msg("request failed")
+		level = zerolog.WarnLevel
+	case answer.status < http.StatusInternalServerError:
+		return
 	}
+	h.Logger.WithLevel(level).Err(cause).Str("uri", r.RequestURI).Int("status", answer.status).Msg("request failed")
 }

@@ -19,10 +19,12 @@ import (
 )
 
 // How many messages a page has, and how long looking for them may take: the
-// newest of a rare kind can be far back.
+// newest of a rare kind can be far back. After lookTime the page has what was found
+// so far; maxReadTime is for a log that does not answer.
 const (
 	defaultPage = 100
 	maxPage     = 1000
+	lookTime    = 5 * time.Second
 	maxReadTime = 10 * time.Second
 )
 
@@ -39,6 +41,7 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), maxReadTime)
 	defer cancel()
+	query.Until = time.Now().Add(lookTime)
 	page, err := h.Log.Read(ctx, query)
 	if err != nil {
 		return fmt.Errorf("reading messages: %w", err)
@@ -159,6 +162,10 @@ func appendPage(b []byte, page Page, ndjson bool) []byte {
 	}
 	b = append(b, `],"next":`...)
 	b = strconv.AppendInt(b, page.Next, 10)
+	if page.From != 0 { // not all was looked at
+		b = append(b, `,"from":`...)
+		b = strconv.AppendInt(b, page.From, 10)
+	}
 	return append(b, '}', '\n')
 }
 

@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -15,8 +17,9 @@ type Pruner interface {
 	Excess(ctx context.Context, keep Keep, now time.Time) (Cut, error)
 
 	// Prune takes one step of a cut, durable when it returns, and so small that
-	// it takes about as long as storing a batch. Errors are as Append's. It must
-	// not be called at the same time as Append.
+	// it takes about as long as storing a batch. A step in a hurry removes at least
+	// what was stored since the last one. Errors are as Append's. It must not be
+	// called at the same time as Append.
 	Prune(Cut) (Pruned, error)
 
 	// Space returns how much there is on the disk, in bytes.
@@ -30,9 +33,10 @@ type Keep struct {
 	Addresses time.Duration // how long the addresses of clients are kept
 }
 
-// Cut is what is to go. One of the first three is set.
+// Cut is what is to go. One of Messages, Addresses and Space is set.
 type Cut struct {
 	Messages  int64     // messages up to this seq
+	Bytes     int64     // but no more of them than take about so many bytes; zero means all
 	Addresses int64     // the addresses of those
 	Space     int64     // so many bytes of the store that hold nothing
 	Now       time.Time // a message that was received later was received by a wrong clock
@@ -49,26 +53,32 @@ type Pruned struct {
 }
 
 const (
-	// retentionEvery is how often it is looked what is to go. What comes in
-	// meanwhile may fill the disk, and then nothing can be pruned either.
+	// retentionEvery is how often it is looked what is to go, and how much space
+	// there is on the disk.
 	retentionEvery = 10 * time.Second
+	// growthShare is the part of Keep.Bytes that may be stored before it is looked
+	// again: one over this.
+	growthShare = 128
 	// retentionShare is the part of the committer's time that pruning takes at
-	// most, one over this; in a hurry it is hurryShare.
+	// most, one over this. In a hurry it is hurryShare while nothing is stored; else
+	// steps and batches take turns.
 	retentionShare = 4
 	hurryShare     = 2
 )
 
-// Retention prunes a Log: at its start and every 10 seconds after. Each step is
-// work of the Committer's, so that a message waits for one of them at most; and
-// after each it rests, so that a long prune takes a quarter of the committer's
-// time, and half of it while the log is over its bound: more may be coming in than
-// a quarter can take away.
+// Retention prunes a Log: at its start, every 10 seconds after, and whenever a 128th
+// of Keep.Bytes was stored since it looked last. Each step is work of the
+// Committer's, so that a batch waits for one of them at most; and after each it
+// rests, so that a long prune takes a quarter of the committer's time. While the log
+// is over its bound and messages come in it does not rest: steps and batches take
+// turns then, and clients wait for both.
 //
 // What is too old is let go only when the clock has been steady for an hour since
 // the start, and since it was last set. Until then everything stays, but for what
 // is over Keep.Bytes.
 //
-// Set the fields before Start. A Retention must not be copied.
+// Set the fields before Start, and let the Committer tell Stored. A Retention must
+// not be copied.
 type Retention struct {
 	Log       Pruner
 	Committer *Committer // of the same log
@@ -80,12 +90,15 @@ type Retention struct {
 	Logger zerolog.Logger
 
 	stop    context.CancelFunc
-	stopped chan struct{} // closed when run has returned
+	running sync.WaitGroup
+	grown   chan struct{} // holds one: it is time to look again
+	stored  atomic.Int64  // bytes, since it was looked last
 
 	// What follows belongs to run.
 	clock  steadyClock
-	failed string // what it failed with last time, empty when it went well
-	low    bool   // space is, and that was said
+	failed string    // what it failed with last time, empty when it went well
+	sum    Pruned    // since that was logged
+	logged time.Time // when it was
 }
 
 // Start begins to prune, until Close.
@@ -94,63 +107,118 @@ func (r *Retention) Start() {
 	if r.Clock == nil {
 		r.clock.wall = time.Now
 	}
+	r.grown = make(chan struct{}, 1)
 	ctx, stop := context.WithCancel(context.Background())
-	r.stop, r.stopped = stop, make(chan struct{})
-	go r.run(ctx)
+	r.stop = stop
+	r.running.Go(func() { r.run(ctx) })
+	r.running.Go(func() { r.watchSpace(ctx) })
 }
 
 // Close returns once nothing more is going to be pruned, except for a step that
 // the Committer has in hand, which is over when the Committer is closed.
 func (r *Retention) Close() {
 	r.stop()
-	<-r.stopped
+	r.running.Wait()
+}
+
+// Stored tells that a batch of about so many bytes was stored. It never waits: it is
+// called in the way of insertion.
+func (r *Retention) Stored(bytes int) {
+	if r.stored.Add(int64(bytes)); r.due() {
+		select {
+		case r.grown <- struct{}{}:
+		default: // it is awake and will see
+		}
+	}
+}
+
+// due reports whether so much was stored that it is time to look again.
+func (r *Retention) due() bool {
+	return r.Keep.Bytes > 0 && r.stored.Load() >= r.Keep.Bytes/growthShare
 }
 
 func (r *Retention) run(ctx context.Context) {
-	defer close(r.stopped)
 	tick := time.NewTicker(retentionEvery)
 	defer tick.Stop()
-	for {
-		r.report(ctx, r.pass(ctx))
-		r.watchSpace()
+	defer r.logPruned()
+	r.logged = time.Now()
+	for ticked := true; ; {
+		r.report(ctx, r.prune(ctx))
+		if ticked {
+			r.logPruned()
+		}
 		select {
 		case <-tick.C:
+			ticked = true
+		case <-r.grown:
+			ticked = false
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// pass prunes until nothing is in excess.
-func (r *Retention) pass(ctx context.Context) error {
-	var sum Pruned
-	err := r.pruneAll(ctx, &sum)
-	if sum != (Pruned{}) {
-		r.Logger.Info().Int("messages", sum.Messages).Int64("through", sum.Through).
-			Int("addresses", sum.Addresses).Int64("bytes", sum.Bytes).Msg("pruned")
-	}
-	return err
-}
-
-func (r *Retention) pruneAll(ctx context.Context, sum *Pruned) error {
-	keep, now := r.bounds()
+// prune prunes until nothing is in excess.
+func (r *Retention) prune(ctx context.Context) error {
 	for {
+		select {
+		case <-r.grown: // it is looked now
+		default:
+		}
+		r.stored.Store(0)
+		keep, now := r.bounds()
 		cut, err := r.Log.Excess(ctx, keep, now)
 		if err != nil || cut == (Cut{}) {
 			return err
 		}
 		for done := false; !done; {
-			step, took, err := r.step(ctx, cut)
-			if err != nil {
+			if done, err = r.step(ctx, cut); err != nil {
 				return err
 			}
-			sum.add(cut, step)
-			if err := rest(ctx, (cut.share()-1)*took); err != nil {
-				return err
+			if time.Since(r.logged) >= retentionEvery {
+				r.logPruned()
 			}
-			done = step.Done
+			done = done || r.due()
 		}
 	}
+}
+
+// step takes a step of a cut, and rests. It returns whether nothing is left of it.
+func (r *Retention) step(ctx context.Context, cut Cut) (done bool, err error) {
+	before := r.stored.Load()
+	step, took, err := r.work(ctx, cut)
+	if err != nil {
+		return false, err
+	}
+	r.sum.add(cut, step)
+	switch {
+	case !cut.Hurry:
+		err = r.rest(ctx, (retentionShare-1)*took)
+	case r.stored.Load() == before:
+		err = r.rest(ctx, (hurryShare-1)*took)
+	}
+	return step.Done, err
+}
+
+// rest waits, but no longer than until it is time to look again.
+func (r *Retention) rest(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.grown:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+// logPruned says what was pruned since it was called last.
+func (r *Retention) logPruned() {
+	if r.sum != (Pruned{}) {
+		r.Logger.Info().Int("messages", r.sum.Messages).Int64("through", r.sum.Through).
+			Int("addresses", r.sum.Addresses).Int64("bytes", r.sum.Bytes).Msg("pruned")
+	}
+	r.sum, r.logged = Pruned{}, time.Now()
 }
 
 // bounds returns what holds now, and the time.
@@ -167,8 +235,8 @@ func (r *Retention) bounds() (Keep, time.Time) {
 	return keep, now
 }
 
-// step lets the committer take one step, and returns how long that took.
-func (r *Retention) step(ctx context.Context, cut Cut) (done Pruned, took time.Duration, err error) {
+// work lets the committer take one step, and returns how long that took.
+func (r *Retention) work(ctx context.Context, cut Cut) (done Pruned, took time.Duration, err error) {
 	type result struct {
 		done Pruned
 		took time.Duration
@@ -187,14 +255,6 @@ func (r *Retention) step(ctx context.Context, cut Cut) (done Pruned, took time.D
 	return got.done, got.took, nil
 }
 
-// share is the part of the committer's time that the cut may take: one over this.
-func (c Cut) share() time.Duration {
-	if c.Hurry {
-		return hurryShare
-	}
-	return retentionShare
-}
-
 // add adds a step of a cut.
 func (p *Pruned) add(cut Cut, step Pruned) {
 	p.Messages += step.Messages
@@ -202,17 +262,6 @@ func (p *Pruned) add(cut Cut, step Pruned) {
 	p.Bytes += step.Bytes
 	if cut.Messages != 0 {
 		p.Through = step.Through
-	}
-}
-
-func rest(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 
@@ -238,20 +287,36 @@ const (
 	lowSpacePercent = 5
 )
 
-// watchSpace logs when space runs low, and when there is room again.
-func (r *Retention) watchSpace() {
+// watchSpace looks at the space on the disk for itself, however long a prune takes.
+func (r *Retention) watchSpace(ctx context.Context) {
+	tick := time.NewTicker(retentionEvery)
+	defer tick.Stop()
+	for low := false; ; {
+		low = r.lookForSpace(low)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lookForSpace logs when space runs low, and when there is room again. It takes and
+// returns whether space is low.
+func (r *Retention) lookForSpace(wasLow bool) (low bool) {
 	free, total, err := r.Log.Space()
 	if err != nil {
-		return // some file systems do not say
+		return wasLow // some file systems do not say
 	}
 	limit := max(lowSpace, total/100*lowSpacePercent)
 	switch {
-	case !r.low && free < limit:
-		r.low = true
+	case !wasLow && free < limit:
 		r.Logger.Warn().Uint64("free_bytes", free).Uint64("total_bytes", total).
 			Msg("space on the store's disk runs low: make room, or keep less (--keep)")
-	case r.low && free > limit+limit/10:
-		r.low = false
+		return true
+	case wasLow && free > limit+limit/10:
 		r.Logger.Info().Uint64("free_bytes", free).Msg("there is space on the store's disk again")
+		return false
 	}
+	return wasLow
 }

@@ -14,7 +14,9 @@ import (
 )
 
 // heartbeat is how often a stream sends a comment, so that front ends see that
-// it lives and we see when they do not.
+// it lives and we see when they do not. The first is sent at once: some front ends
+// hold an answer's header back until its first byte comes, and an EventSource is
+// not open until then.
 const heartbeat = 15 * time.Second
 
 // stream is GET /messages/stream: each message as it is stored, as server-sent
@@ -100,7 +102,7 @@ func (f *feed) cut() {
 
 // run sends events until ctx is over or something fails.
 func (f *feed) run(ctx context.Context) error {
-	if err := f.control.Flush(); err != nil {
+	if err := f.comment(); err != nil {
 		return errAnswered(err)
 	}
 	f.begun.Store(true) // and then ctx is looked at: what cut leaves alone ends there
@@ -203,6 +205,10 @@ func (h *Handler) parseStream(r *http.Request) (q Query, now bool, err error) {
 		if log != "" && log != h.Tail.name {
 			return Query{}, false, fmt.Errorf("following %q: %w", log, ErrOtherLog)
 		}
+	}
+	// The tail is told of a seq before the client that posted it is.
+	if newest := h.Tail.newest.Load(); !now && q.After > newest {
+		return Query{}, false, fmt.Errorf("following after %d: %w: its highest seq is %d", q.After, ErrOtherLog, newest)
 	}
 	return q, now, nil
 }

@@ -29,6 +29,9 @@ type follower struct {
 // streamed is one event. What the stream ended within is none.
 type streamed struct{ id, event, data string }
 
+// beat is the comment that a stream sends now and then, and first of all.
+const beat = ": heartbeat\n\n"
+
 // follow opens a stream.
 func (s *service) follow(ctx context.Context, path string, fields ...string) (*follower, error) {
 	r, err := http.NewRequestWithContext(ctx, "GET", "http://windsock"+path, nil)
@@ -190,7 +193,6 @@ func TestStreamFrom(t *testing.T) {
 		{"the beginning", "?after=0", "", sequence(1, 14)},
 		{"after", "?after=10", "", sequence(11, 14)},
 		{"the end", "?after=12", "", []int64{13, 14}},
-		{"what is to come", "?after=13", "", []int64{14}},
 		{"Last-Event-ID", "", log + ".11", sequence(12, 14)},
 		{"Last-Event-ID wins", "?after=3", log + ".11", sequence(12, 14)},
 		{"Last-Event-ID 0", "", log + ".0", sequence(1, 14)},
@@ -250,6 +252,9 @@ func TestStreamRefusals(t *testing.T) {
 		{"id of another log", "", "0123456789abcdef.1", 410},
 		{"another log", "?log=0123456789abcdef", "", 410},
 		{"another log, though the id is right", "?log=other", log + ".1", 410},
+		{"after what the log ever gave", "?after=2", "", 410},
+		{"id of what the log never gave", "", log + ".2", 410},
+		{"beyond all numbers", "?after=99999999999999999999", "", 410},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			for _, method := range []string{"GET", "HEAD"} {
@@ -310,7 +315,7 @@ func TestStreamStorm(t *testing.T) {
 	s.tail.Drain()
 	rest, err := io.ReadAll(odd.lines)
 	require.NoError(t, err)
-	assert.Empty(t, rest)
+	assert.Empty(t, strings.ReplaceAll(string(rest), beat, ""))
 }
 
 // expectAll wants each message once and in order. It goes away after every part
@@ -349,10 +354,10 @@ func TestStreamShutdown(t *testing.T) {
 	idle := s.mustFollow(t, "/messages/stream")
 	assert.Equal(t, []int64{3, 4, 5}, f.seqs(t, 3))
 	s.tail.Drain()
-	for _, f := range []*follower{f, idle} {
+	for f, want := range map[*follower]string{f: "", idle: beat} {
 		rest, err := io.ReadAll(f.lines)
 		require.NoError(t, err, "it ends as a whole answer does")
-		assert.Empty(t, rest)
+		assert.Equal(t, want, string(rest))
 	}
 	late := s.mustFollow(t, "/messages/stream?after=0")
 	rest, err := io.ReadAll(late.lines)

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -127,15 +128,14 @@ func TestStreamHeartbeat(t *testing.T) {
 		c := b.follow("/messages/stream?callsign=NOBODY")
 		synctest.Wait()
 		assert.Equal(t, 200, c.status)
-		assert.Empty(t, c.text())
 		time.Sleep(29 * time.Second)
 		b.commit(1) // which is not for it
 		time.Sleep(16 * time.Second)
 		synctest.Wait()
-		assert.Equal(t, ": heartbeat\n\n: heartbeat\n\n: heartbeat\n\n", c.text())
+		assert.Equal(t, strings.Repeat(beat, 4), c.text())
 		var due []time.Time
-		for n := range 3 {
-			due = append(due, begin.Add(time.Duration(n+1)*15*time.Second))
+		for n := range 4 { // the first at once
+			due = append(due, begin.Add(time.Duration(n)*15*time.Second))
 		}
 		assert.Equal(t, due, c.times)
 	})
@@ -151,8 +151,8 @@ func TestStreamHeartbeatWhileCatchingUp(t *testing.T) {
 		c := b.follow("/messages/stream?after=0&callsign=NOBODY")
 		time.Sleep(16 * time.Second)
 		synctest.Wait()
-		assert.Equal(t, ": heartbeat\n\n", c.text())
-		assert.Equal(t, []time.Time{begin.Add(16 * time.Second)}, c.times, "after the page that was being read")
+		assert.Equal(t, strings.Repeat(beat, 2), c.text())
+		assert.Equal(t, []time.Time{begin, begin.Add(16 * time.Second)}, c.times, "the second after the page that was being read")
 		time.Sleep(4 * time.Second) // the last page
 	})
 }
@@ -320,7 +320,7 @@ func waitUntil(condition func() bool) <-chan struct{} {
 	return done
 }
 
-// A drain that comes while a stream begins leaves it its header.
+// A drain that comes while a stream begins leaves it its header and first comment.
 func TestStreamDrainAtItsBeginning(t *testing.T) {
 	inBubble(t, func(b *bubble) {
 		b.start()
@@ -328,7 +328,7 @@ func TestStreamDrainAtItsBeginning(t *testing.T) {
 		c := &beginning{client: client{header: http.Header{}, due: make(chan struct{})}, drain: b.Tail.Drain}
 		b.ServeHTTP(c, httptest.NewRequestWithContext(b.t.Context(), "GET", "/messages/stream?after=0", nil))
 		assert.Equal(t, 200, c.status)
-		assert.Empty(t, c.text())
+		assert.Equal(t, beat, c.text(), "and no event")
 		select {
 		case <-c.due:
 			assert.Fail(t, "the header was cut")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"sync/atomic"
+	"time"
 )
 
 // subscriber is one who follows a Tail. All but its end belongs to the one
@@ -103,7 +104,7 @@ func (s *subscriber) catchUp(ctx context.Context, base int64) (*events, error) {
 		return nil, ctx.Err()
 	}
 	q := s.query
-	q.Limit, q.MaxBytes = followPage, catchUpBytes
+	q.Limit, q.MaxBytes, q.Until = followPage, catchUpBytes, time.Now().Add(lookTime) // heartbeats wait for it
 	page, err := s.tail.Log.Read(ctx, q)
 	if err != nil {
 		return nil, err

@@ -186,7 +186,6 @@ func TestTailCatchUp(t *testing.T) {
 		assert.Len(t, b.log.taken(), 1)
 		second := b.follow("/messages/stream?after=1205")
 		third := b.follow("/messages/stream?after=1195")
-		future := b.follow("/messages/stream?after=1212")
 		synctest.Wait()
 		reads := b.log.taken()
 		require.Len(t, reads, 1, "the window has what the second one wants")
@@ -195,7 +194,6 @@ func TestTailCatchUp(t *testing.T) {
 		assert.Equal(t, sequence(101, 1215), first.seqs())
 		assert.Equal(t, sequence(1206, 1215), second.seqs())
 		assert.Equal(t, sequence(1196, 1215), third.seqs())
-		assert.Equal(t, sequence(1213, 1215), future.seqs())
 	})
 }
 
@@ -203,7 +201,7 @@ func TestTailCatchUp(t *testing.T) {
 // committed, and at each the tail is made to read before or after.
 func TestTailSeam(t *testing.T) {
 	for commits := range 6 {
-		for after := range 12 {
+		for after := range 11 {
 			t.Run(fmt.Sprintf("%d commits, after %d", commits, after), func(t *testing.T) {
 				inBubble(t, func(b *bubble) {
 					b.Tail.MaxEvents = 2

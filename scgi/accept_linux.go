@@ -16,8 +16,10 @@ type quickListener struct {
 	net.Listener // the one that was given, for its address and its end
 	raw          syscall.RawConn
 	file         *os.File
+	inner        socketListener  // package net's below it
 	given        syscall.RawConn // the Listener's own, to see whether that is closed
 	unix         bool
+	learned      bool // tcpOptions are set; owned by Accept's goroutine
 
 	accepting func(fd uintptr) bool // made once
 	fd        int                   // what it accepted
@@ -48,6 +50,8 @@ func quick(l net.Listener) net.Listener {
 
 // socketListener is a *net.UnixListener or a *net.TCPListener.
 type socketListener interface {
+	net.Listener
+	deadliner
 	syscall.Conn
 	File() (*os.File, error)
 }
@@ -57,15 +61,13 @@ func newQuickListener(l net.Listener, socket socketListener) (*quickListener, er
 	if err != nil {
 		return nil, err
 	}
-	q := &quickListener{Listener: l, file: file}
+	q := &quickListener{Listener: l, file: file, inner: socket}
 	q.accepting = q.accept4
 	_, q.unix = socket.(*net.UnixListener)
+	q.learned = q.unix
 	q.given, err = socket.SyscallConn()
 	if err == nil {
 		q.raw, err = file.SyscallConn()
-	}
-	if err == nil && !q.unix {
-		err = inheritTCP(q.raw)
 	}
 	if err == nil {
 		err = file.SetReadDeadline(time.Now().Add(closedCheck))
@@ -98,24 +100,11 @@ func plain(l net.Listener) net.Listener {
 	return nil
 }
 
-// inheritTCP sets on the listener what net sets on each connection: on Linux
-// they begin with the options of their listener.
-func inheritTCP(raw syscall.RawConn) error {
-	const seconds = 15 // and 9 probes, as in package net
-	var failed error
-	err := raw.Control(func(fd uintptr) {
-		failed = errors.Join(
-			syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1),
-			syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, seconds),
-			syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, seconds),
-			syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 9),
-			syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1))
-	})
-	return errors.Join(err, failed)
-}
-
 // Accept implements net.Listener.
 func (q *quickListener) Accept() (net.Conn, error) {
+	if !q.learned {
+		return q.acceptFirst()
+	}
 	for err := q.raw.Read(q.accepting); err != nil; err = q.raw.Read(q.accepting) {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, err
@@ -164,7 +153,7 @@ func (q *quickListener) SetDeadline(by time.Time) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.timed = true
-	return q.file.SetReadDeadline(by)
+	return errors.Join(q.file.SetReadDeadline(by), q.inner.SetDeadline(by))
 }
 
 // SyscallConn implements syscall.Conn.

@@ -9,8 +9,9 @@ import (
 
 // answerFields is what a header block says of the body behind it.
 type answerFields struct {
-	length int64 // Content-Length; -1 while it is not known
-	typed  bool  // no Content-Type is to be guessed
+	length  int64 // Content-Length; -1 while it is not known
+	unsized bool  // the handler wants no Content-Length
+	typed   bool  // no Content-Type is to be guessed
 }
 
 // appendFields appends the beginning of a header block: the Status field of RFC
@@ -21,27 +22,28 @@ func appendFields(b []byte, status int, header http.Header) ([]byte, answerField
 	b = appendStatus(b, status)
 	var few [16]string
 	keys := few[:0]
-	for key := range header {
+	var options []string // of Connection, which an upgrade keeps
+	for key, values := range header {
 		keys = append(keys, key)
+		if status != http.StatusSwitchingProtocols && strings.EqualFold(key, "Connection") {
+			options = append(options, values...)
+		}
 	}
 	slices.Sort(keys)
 	for _, key := range keys {
 		name := http.CanonicalHeaderKey(key) // front ends take a name in any case
 		switch values := header[key]; {
 		case name == "Content-Length":
-			fields.length = declaredLength(status, values)
+			fields.length, fields.unsized = declaredLength(status, values), len(values) == 0
 			continue
 		case name == "Content-Type", name == "Content-Encoding" && len(values) > 0 && values[0] != "":
 			fields.typed = true
 		}
-		if !sendable(name, status) {
+		if !sendable(name, status) || isConnectionOption(name, options) {
 			continue
 		}
 		for _, value := range header[key] {
-			b = append(b, key...)
-			b = append(b, ": "...)
-			b = appendValue(b, value)
-			b = append(b, "\r\n"...)
+			b = appendField(b, key, value)
 		}
 	}
 	return b, fields
@@ -89,6 +91,19 @@ func sendable(key string, status int) bool {
 		return status != http.StatusOK
 	}
 	return !strings.HasPrefix(key, http.TrailerPrefix) && validToken(key)
+}
+
+// isConnectionOption reports whether one of the values of a Connection field names
+// that field. It is hop-by-hop then: RFC 9110, section 7.6.1.
+func isConnectionOption(key string, options []string) bool {
+	return slices.ContainsFunc(options, func(list string) bool { return hasToken(list, key) })
+}
+
+func appendField(b []byte, key, value string) []byte {
+	b = append(b, key...)
+	b = append(b, ": "...)
+	b = appendValue(b, value)
+	return append(b, "\r\n"...)
 }
 
 // appendValue appends a field's value: CR and LF would end the field (and NUL

@@ -75,7 +75,7 @@ func BenchmarkNewRequest(b *testing.B) {
 		}
 	}
 	require.Equal(b, "/habitat/message", r.URL.Path)
-	require.Len(b, r.Header, 4)
+	require.Len(b, r.Header, 5)
 }
 
 // BenchmarkServe is a whole server and its clients: 32 at a time, each request

@@ -100,54 +100,73 @@ func hasControl(value string) bool {
 }
 
 func (b *cgiBlock) takeField(key, value string) error {
-	only := false
 	switch key {
 	case "Status":
-		status, _, ok := parseStatus(value)
-		switch {
-		case !ok || status < 200:
-			return b.fault("Status is no number from 200 to 999: " + quote(value))
-		case b.status != 0:
-			return b.fault("a second Status")
+		return b.takeStatus(value)
+	case "Transfer-Encoding":
+		if !strings.EqualFold(value, "identity") {
+			return b.fault("a Transfer-Encoding, which is the server's to choose: " + quote(value))
 		}
-		b.status, b.hasCGI = status, true
 		b.others++
 		return nil
-	case "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+	case "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Upgrade":
 		b.others++
 		return nil
 	case "Content-Length":
-		n, err := parseContentLength(value)
+		n, err := strconv.ParseUint(value, 10, 63) // no sign
 		if err != nil {
 			return b.fault("Content-Length is no number: " + quote(value))
 		}
-		if b.has(key) {
-			return b.fault("a second Content-Length")
-		}
-		b.length, only = n, true
+		b.length = int64(n)
+		return b.takeOnly(key, strconv.FormatUint(n, 10)) // without leading zeros
 	case "Content-Type", "Location":
-		if b.has(key) {
-			return b.fault("a second " + key)
-		}
 		if value == "" {
 			return b.fault(key + " is empty")
 		}
-		b.hasCGI, only = true, true
+		b.hasCGI = true
 		if key == "Location" {
 			b.location = value
 		}
+		return b.takeOnly(key, value)
 	}
-	b.fields = append(b.fields, cgiField{key, value, only})
+	b.fields = append(b.fields, cgiField{key, value, false})
 	return nil
 }
 
-func (b *cgiBlock) has(key string) bool {
+func (b *cgiBlock) takeStatus(value string) error {
+	status, _, ok := parseStatus(value)
+	switch {
+	case !ok || status < 200:
+		return b.fault("Status is no number from 200 to 999: " + quote(value))
+	case b.status != 0 && b.status != status:
+		return b.fault("a second Status")
+	}
+	b.status, b.hasCGI = status, true
+	b.others++
+	return nil
+}
+
+// takeOnly takes a field that there is one of at most. The same one may come again.
+func (b *cgiBlock) takeOnly(key, value string) error {
+	switch first, again := b.find(key); {
+	case !again:
+		b.fields = append(b.fields, cgiField{key, value, true})
+	case first != value:
+		return b.fault("a second " + key)
+	default:
+		b.others++
+	}
+	return nil
+}
+
+// find returns the value of the first field of a name, and whether there is one.
+func (b *cgiBlock) find(key string) (value string, ok bool) {
 	for _, field := range b.fields {
 		if field.key == key {
-			return true
+			return field.value, true
 		}
 	}
-	return false
+	return "", false
 }
 
 // end takes the empty line.
@@ -158,7 +177,7 @@ func (b *cgiBlock) end() error {
 	case !b.hasCGI:
 		return b.fault("the header has none of Content-Type, Location and Status") // RFC 3875, section 6.3
 	}
-	if !b.has("Content-Length") {
+	if _, ok := b.find("Content-Length"); !ok {
 		b.length = -1
 	}
 	b.whole = true

@@ -24,10 +24,12 @@ var (
 )
 
 // readAnswerHeader reads the header block of an answer, RFC 3875, section 6:
-// fields that end in LF or CRLF, up to the first empty line, no folding. The
-// status is 0 when no field gives it.
+// fields that end in LF or CRLF, up to the first empty line, no folding. As nginx
+// does, it also takes an HTTP status line as the first line, which wins over a
+// Status field. The status is 0 when neither gives it.
 func readAnswerHeader(r *bufio.Reader) (status int, reason string, header http.Header, err error) {
 	header = make(http.Header)
+	statusLine := false
 	for size, fields := 0, 0; ; fields++ {
 		line, err := readLine(r, maxAnswerHeader-size)
 		switch {
@@ -41,15 +43,21 @@ func readAnswerHeader(r *bufio.Reader) (status int, reason string, header http.H
 			return 0, "", nil, errLargeAnswer
 		}
 		size += len(line)
+		if fields == 0 && bytes.HasPrefix(line, []byte("HTTP/")) {
+			if status, reason, statusLine = parseStatusLine(string(line)); !statusLine {
+				return 0, "", nil, badAnswerLine(fields, line)
+			}
+			continue
+		}
 		key, value, ok := parseField(string(line))
 		switch {
 		case !ok:
-			return 0, "", nil, badAnswerLine(fields, line)
 		case key != "Status":
 			header[key] = append(header[key], value)
-			continue
+		case !statusLine:
+			status, reason, ok = parseStatus(value)
 		}
-		if status, reason, ok = parseStatus(value); !ok {
+		if !ok {
 			return 0, "", nil, badAnswerLine(fields, line)
 		}
 	}
@@ -99,6 +107,15 @@ func parseField(line string) (key, value string, ok bool) {
 		return "", "", false
 	}
 	return http.CanonicalHeaderKey(name), strings.Trim(value, " \t"), true
+}
+
+// parseStatusLine parses "HTTP/1.1 404 Not Found": RFC 9112, section 4.
+func parseStatusLine(line string) (status int, reason string, ok bool) {
+	version, rest, _ := strings.Cut(line, " ")
+	if _, _, ok := http.ParseHTTPVersion(version); !ok {
+		return 0, "", false
+	}
+	return parseStatus(strings.TrimLeft(rest, " "))
 }
 
 // parseStatus parses "404 Not Found"; the reason may be missing.

@@ -15,7 +15,8 @@ import (
 // answer and one goroutine at a time.
 //
 // Lines of the block end in LF or CRLF, names are in any case. There must be at
-// least one of the CGI fields, and none of them twice:
+// least one of the CGI fields. When one of them or Content-Length comes twice, both
+// must say the same:
 //
 //   - Status gives the status, else it is 200. Its reason is not passed on:
 //     net/http gives each status its own.
@@ -24,15 +25,16 @@ import (
 //   - Content-Type is passed on; without one none is guessed.
 //
 // Other fields are passed on, but for those that are hop-by-hop: Connection,
-// Keep-Alive, Proxy-Connection, TE, Trailer, Transfer-Encoding and Upgrade. The
-// body is passed on as it is, and what answers to HEAD, 204 and 304 have of it
-// dropped. Without a Content-Length it is flushed at each Write, so that what
-// streams is seen at once; with one, when it is whole.
+// Keep-Alive, Proxy-Connection, TE, Trailer and Upgrade. The body is passed on as
+// it is, but not in an answer to HEAD, or of 204 or 304. Without a Content-Length
+// it is flushed at each Write, so that what streams is seen at once; with one,
+// when it is whole.
 //
 // Output with any other header is answered with 502 and logged: one that is
 // empty, ends before the empty line, or is over 64 KiB or 256 fields; what is no
 // field, is folded, or holds control bytes; a Status that is no number from 200
-// to 999; and an HTTP status line, since output of the non-parsed kind (NPH,
+// to 999; a Transfer-Encoding other than identity, whose framing would become part
+// of the body; and an HTTP status line, since output of the non-parsed kind (NPH,
 // section 5) is not supported. A body that is longer than its Content-Length is
 // cut there, a shorter one breaks the answer off; both are logged.
 type CGIWriter struct {
@@ -225,7 +227,7 @@ func (w *CGIWriter) logger() *slog.Logger {
 	if w.Logger != nil {
 		return w.Logger
 	}
-	if c := connOf(w.Request.Context()); c != nil {
+	if c := connOf(w.Request.Context(), nil); c != nil {
 		return c.srv.logger()
 	}
 	return slog.Default()

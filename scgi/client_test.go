@@ -67,6 +67,11 @@ func written(t *testing.T, r *http.Request) (scgi.Vars, string) {
 	return vars, string(body)
 }
 
+// at is a request that a server took in at that address.
+func at(r *http.Request, addr net.Addr) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, addr))
+}
+
 func TestWriteRequest(t *testing.T) {
 	get := func(u string) *http.Request {
 		r, err := http.NewRequest("GET", u, nil)
@@ -82,7 +87,7 @@ func TestWriteRequest(t *testing.T) {
 		{"get", func() *http.Request { return get("http://example.org/a%2Fb%20c?x=1&y") },
 			"CONTENT_LENGTH|0|SCGI|1|REQUEST_METHOD|GET|REQUEST_URI|/a%2Fb%20c?x=1&y|SCRIPT_NAME||PATH_INFO|/a/b c|" +
 				"QUERY_STRING|x=1&y|SERVER_PROTOCOL|HTTP/1.1|SERVER_NAME|example.org|SERVER_PORT|80|REMOTE_ADDR|127.0.0.1|" +
-				"HTTP_HOST|example.org|HTTPS|-|CONTENT_TYPE|-", ""},
+				"HTTP_HOST|example.org|HTTPS|-|CONTENT_TYPE|-|HTTP_CONTENT_LENGTH|-|SERVER_ADDR|-", ""},
 		{"no path", func() *http.Request { return get("http://example.org") }, "REQUEST_URI|/|PATH_INFO|/|QUERY_STRING|", ""},
 		{"https", func() *http.Request { return get("https://example.org/") }, "HTTPS|on|SERVER_PORT|443", ""},
 		{"https by its connection", func() *http.Request {
@@ -118,7 +123,7 @@ func TestWriteRequest(t *testing.T) {
 			r.Header = http.Header{"X-A": {"1", "2"}, "Cookie": {"a=1", "b=2"}, "Content-Type": {"a/b"}, "Host": {"no"}, "Proxy": {"no"},
 				"Transfer-Encoding": {"chunked"}, "Content-Length": {"9"}, "Under_score": {"no"}, "Bad Name": {"no"}, "Empty": {}, "Last": {""}}
 			return r
-		}, "HTTP_X_A|1, 2|HTTP_COOKIE|a=1; b=2|CONTENT_TYPE|a/b|HTTP_HOST|a|HTTP_PROXY|-|HTTP_TRANSFER_ENCODING|-|HTTP_CONTENT_LENGTH|-|" +
+		}, "HTTP_X_A|1, 2|HTTP_COOKIE|a=1; b=2|CONTENT_TYPE|a/b|HTTP_HOST|a|HTTP_PROXY|-|HTTP_TRANSFER_ENCODING|-|HTTP_CONTENT_LENGTH|0|" +
 			"HTTP_UNDER_SCORE|-|HTTP_BAD NAME|-|HTTP_EMPTY|-|HTTP_LAST|", ""},
 		{"header in other cases", func() *http.Request {
 			r := get("http://a/")
@@ -129,7 +134,22 @@ func TestWriteRequest(t *testing.T) {
 			r, err := http.NewRequest("POST", "http://a/", strings.NewReader("body"))
 			require.NoError(t, err)
 			return r
-		}, "CONTENT_LENGTH|4", "body"},
+		}, "CONTENT_LENGTH|4|HTTP_CONTENT_LENGTH|4", "body"},
+		{"a length of zero is said", func() *http.Request { r := get("http://a/"); r.Method = "PUT"; return r },
+			"CONTENT_LENGTH|0|HTTP_CONTENT_LENGTH|0", ""},
+		{"at an address of the server's", func() *http.Request {
+			return at(get("http://example.org/"), &net.TCPAddr{IP: net.ParseIP("192.0.2.1"), Port: 8080})
+		}, "SERVER_NAME|example.org|SERVER_ADDR|192.0.2.1|SERVER_PORT|8080|HTTP_HOST|example.org", ""},
+		{"at an IPv6 address", func() *http.Request {
+			return at(get("http://example.org/"), &net.TCPAddr{IP: net.ParseIP("fe80::1"), Zone: "eth0", Port: 443})
+		}, "SERVER_ADDR|fe80::1%eth0|SERVER_PORT|443", ""},
+		{"at an address without a port", func() *http.Request {
+			return at(get("http://example.org:81/"), &net.TCPAddr{IP: net.ParseIP("192.0.2.1")})
+		}, "SERVER_ADDR|192.0.2.1|SERVER_PORT|81", ""},
+		{"at a socket", func() *http.Request { return at(get("http://example.org/"), &net.UnixAddr{Name: "/s", Net: "unix"}) },
+			"SERVER_ADDR|-|SERVER_PORT|80", ""},
+		{"at no address", func() *http.Request { return at(get("http://example.org/"), (*net.TCPAddr)(nil)) },
+			"SERVER_ADDR|-|SERVER_PORT|80", ""},
 		{"no body, whatever its length says", func() *http.Request { r := get("http://a/"); r.ContentLength = 7; return r }, "CONTENT_LENGTH|0", ""},
 		{"http.NoBody", func() *http.Request { r := get("http://a/"); r.Body = http.NoBody; r.ContentLength = -1; return r }, "CONTENT_LENGTH|0", ""},
 		{"only so much of the body", func() *http.Request {
@@ -216,6 +236,13 @@ var responses = []struct {
 	{name: "blanks around values", raw: "Status: \t 404  Not  There \t\r\nA:b\r\nB:\r\n\r\n", status: 404, reason: "Not  There", header: http.Header{"A": {"b"}, "B": {""}}, length: -1},
 	{name: "repeated fields", raw: "Set-Cookie: a\r\nSet-Cookie: b\r\n\r\n", status: 200, reason: "OK", header: http.Header{"Set-Cookie": {"a", "b"}}, length: -1},
 	{name: "unnamed status", raw: "Status: 799\r\n\r\n", status: 799, header: http.Header{}, length: -1},
+	{name: "a status line", raw: "HTTP/1.1 404 Not Here\r\nContent-Type: a/b\r\n\r\nbody", status: 404, reason: "Not Here",
+		header: http.Header{"Content-Type": {"a/b"}}, length: -1, body: "body"},
+	{name: "a status line alone", raw: "HTTP/1.0  200\n\nbody", status: 200, reason: "OK", header: http.Header{}, length: -1, body: "body"},
+	{name: "a status line wins over Status and Location", raw: "HTTP/1.1 200 OK\r\nStatus: x\r\nLocation: /a\r\n\r\n", status: 200, reason: "OK",
+		header: http.Header{"Location": {"/a"}}, length: -1},
+	{name: "interim status lines", raw: "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Made\r\nContent-Length: 4\r\n\r\nbody", status: 201, reason: "Made",
+		header: http.Header{"Content-Length": {"4"}}, length: 4, body: "body"},
 	{name: "HEAD", raw: "Status: 200\r\nContent-Length: 1000\r\n\r\n", method: "HEAD", status: 200, reason: "OK", header: http.Header{"Content-Length": {"1000"}}, length: 1000},
 	{name: "204", raw: "Status: 204\r\nContent-Length: 5\r\n\r\nhello", status: 204, reason: "No Content", header: http.Header{"Content-Length": {"5"}}, length: 0},
 	{name: "304", raw: "Status: 304\r\n\r\n", status: 304, reason: "Not Modified", header: http.Header{}, length: 0},
@@ -240,7 +267,12 @@ var responses = []struct {
 	{name: "no header", raw: "\r\nbody", err: "does not begin with a header"},
 	{name: "text", raw: "<html>\r\n\r\n", err: `does not begin with a header: line 1 is "<html>"`},
 	{name: "text behind a field", raw: "A: b\n<html>\n\n", err: `does not begin with a header: line 2 is "<html>"`},
-	{name: "a status line", raw: "HTTP/1.1 200 OK\r\n\r\n", err: "does not begin with a header"},
+	{name: "a status line that is none", raw: "HTTP/1.1 abc OK\r\nA: b\r\n\r\n", err: `does not begin with a header: line 1 is "HTTP/1.1 abc OK"`},
+	{name: "a status line without a status", raw: "HTTP/1.1\r\nA: b\r\n\r\n", err: "does not begin with a header"},
+	{name: "a status line without a version", raw: "HTTP/ 200 OK\r\nA: b\r\n\r\n", err: "does not begin with a header"},
+	{name: "a status line behind a field", raw: "A: b\r\nHTTP/1.1 200 OK\r\n\r\n", err: "does not begin with a header"},
+	{name: "two status lines", raw: "HTTP/1.1 200 OK\r\nHTTP/1.1 200 OK\r\n\r\n", err: "does not begin with a header"},
+	{name: "cut in the status line", raw: "HTTP/1.1 20", err: "unexpected EOF"},
 	{name: "folding", raw: "A: b\r\n c\r\n\r\n", err: "does not begin with a header"},
 	{name: "blank before the colon", raw: "A : b\r\n\r\n", err: "does not begin with a header"},
 	{name: "no name", raw: ": b\r\n\r\n", err: "does not begin with a header"},

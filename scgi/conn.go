@@ -2,6 +2,7 @@ package scgi
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -100,6 +101,7 @@ func (c *conn) readRequest() (*http.Request, error) {
 // panic ends the request, never the process: an answer that has not begun
 // becomes a 500, one that has is broken off as visibly as can be.
 func (c *conn) handle(r *http.Request) (whole bool) {
+	defer c.removeUploads(r)
 	returned := false
 	defer func() {
 		if returned {
@@ -117,6 +119,17 @@ func (c *conn) handle(r *http.Request) (whole bool) {
 	c.srv.handler().ServeHTTP(&c.resp, r)
 	returned = true
 	return true
+}
+
+// removeUploads removes the temporary files of a multipart form, as net/http does.
+// Here they also go after a panic. A handler that hijacks keeps them.
+func (c *conn) removeUploads(r *http.Request) {
+	if r.MultipartForm == nil || c.isHijacked() {
+		return
+	}
+	if err := r.MultipartForm.RemoveAll(); err != nil {
+		c.srv.logger().Warn("scgi: a temporary file of an upload remains", "error", err)
+	}
 }
 
 func stack() string {
@@ -154,11 +167,8 @@ func (c *conn) refuse(err error) {
 	case errors.As(err, &malformed):
 		c.pastHeader()
 		c.srv.stats.malformed.Add(1)
-		c.srv.logger().Warn("scgi: malformed request", "error", malformed, "peer", peer(c.rwc))
-		status := http.StatusBadRequest
-		if malformed.tooLarge {
-			status = http.StatusRequestHeaderFieldsTooLarge
-		}
+		status := cmp.Or(malformed.status, http.StatusBadRequest)
+		c.srv.logger().Warn("scgi: malformed request", "status", status, "error", malformed, "peer", peer(c.rwc))
 		if c.write(plainAnswer(status)) == nil {
 			c.drain()
 		}

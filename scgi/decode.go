@@ -8,7 +8,8 @@ import (
 )
 
 // ReadResponse reads the answer to r from an SCGI application, as a front end
-// does. r may be nil, which means a GET. Without a Status field the status is
+// does. r may be nil, which means a GET. The status is that of the Status field or,
+// as nginx has it, of an HTTP status line before all fields; without either it is
 // 200, with a Location 302. The body ends with its Content-Length, before which
 // an end of input is io.ErrUnexpectedEOF, or with the input; closing it does not
 // close the input. Header blocks over 64 KiB or 256 fields are an error. SCGI has

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -35,25 +36,34 @@ var ways = map[string]func(t *testing.T, c closeWriter){
 	},
 }
 
-// What ends a request's context.
+// endings are what ends a request's context.
+var endings = []ending{
+	{"unix", "close", false}, {"unix", "close", true},
+	{"tcp", "close", false}, {"tcp", "half-close", false},
+	{"tcp", "reset", false}, {"tcp", "reset", true},
+	{"unix" + portably, "close", false}, {"unix" + portably, "close", true},
+	{"tcp" + portably, "close", false}, {"tcp" + portably, "half-close", false},
+	{"tcp" + portably, "reset", false}, {"tcp" + portably, "reset", true},
+}
+
+type ending struct {
+	network, way   string
+	allowHalfClose bool
+}
+
+func (e ending) String() string {
+	name := e.network + ", " + e.way
+	if e.allowHalfClose {
+		name += ", AllowHalfClose"
+	}
+	return name
+}
+
+// Done shows it.
 func TestDisconnectEnds(t *testing.T) {
 	onlyLinux(t)
-	for _, row := range []struct {
-		network, way   string
-		allowHalfClose bool
-	}{
-		{"unix", "close", false}, {"unix", "close", true},
-		{"tcp", "close", false}, {"tcp", "half-close", false},
-		{"tcp", "reset", false}, {"tcp", "reset", true},
-		{"unix" + portably, "close", false}, {"unix" + portably, "close", true},
-		{"tcp" + portably, "close", false}, {"tcp" + portably, "half-close", false},
-		{"tcp" + portably, "reset", false}, {"tcp" + portably, "reset", true},
-	} {
-		name := row.network + ", " + row.way
-		if row.allowHalfClose {
-			name += ", AllowHalfClose"
-		}
-		t.Run(name, func(t *testing.T) {
+	for _, row := range endings {
+		t.Run(row.String(), func(t *testing.T) {
 			inHandler, ended := make(chan struct{}), make(chan error, 1)
 			s := startOn(t, row.network, &scgi.Server{AllowHalfClose: row.allowHalfClose,
 				Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -74,6 +84,90 @@ func TestDisconnectEnds(t *testing.T) {
 			await(t, "the handler", inHandler)
 			ways[row.way](t, c)
 			assert.Equal(t, context.Canceled, await(t, "the handler's end", ended))
+		})
+	}
+}
+
+// Err shows it too, to a handler that polls, and so does Cause.
+func TestDisconnectShowsInErr(t *testing.T) {
+	onlyLinux(t)
+	for _, row := range endings {
+		t.Run(row.String(), func(t *testing.T) {
+			inHandler, left, seen := make(chan struct{}), make(chan struct{}), make(chan struct{})
+			s := startOn(t, row.network, &scgi.Server{AllowHalfClose: row.allowHalfClose,
+				Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					defer close(seen)
+					ctx := r.Context()
+					assert.NoError(t, ctx.Err())
+					assert.NoError(t, context.Cause(ctx))
+					close(inHandler)
+					await(t, "the front end's going away", left)
+					assert.Eventually(t, func() bool { return ctx.Err() != nil }, tooLong, time.Millisecond)
+					assert.Equal(t, context.Canceled, ctx.Err())
+					assert.Equal(t, context.Canceled, context.Cause(ctx))
+					assert.True(t, isClosed(ctx.Done()))
+					derived, cancel := context.WithTimeout(ctx, time.Hour)
+					defer cancel()
+					assert.Equal(t, context.Canceled, derived.Err())
+				})})
+			c := dial(t, s)
+			defer c.Close()
+			_, err := c.Write(scgitest.Post("/", "body"))
+			require.NoError(t, err)
+			await(t, "the handler", inHandler)
+			ways[row.way](t, c)
+			close(left)
+			await(t, "the handler's end", seen)
+		})
+	}
+}
+
+// Err takes no allocation while the front end is there.
+func TestErrTakesNoAllocation(t *testing.T) {
+	onlyLinux(t)
+	for _, network := range []string{"unix", "tcp"} {
+		allocations := make(chan float64, 1)
+		s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			ctx := r.Context()
+			allocations <- testing.AllocsPerRun(100, func() { assert.NoError(t, ctx.Err()) })
+		})})
+		_, err := s.Send(scgitest.Get("/"))
+		require.NoError(t, err)
+		assert.Zero(t, await(t, "the handler", allocations), network)
+	}
+}
+
+// A context ends for the cause that came first, as under net/http.
+func TestContextCause(t *testing.T) {
+	for _, network := range serverNetworks {
+		t.Run(network, func(t *testing.T) {
+			base, cancel := context.WithCancelCause(context.Background())
+			contexts := make(chan context.Context, 1)
+			s := startOn(t, network, &scgi.Server{
+				BaseContext: func(net.Listener) context.Context { return base },
+				Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/base" {
+						cancel(errBroken)
+						assert.Equal(t, context.Canceled, r.Context().Err())
+						assert.Equal(t, errBroken, context.Cause(r.Context()))
+					}
+					contexts <- r.Context()
+				})})
+			_, err := s.Send(scgitest.Get("/"))
+			require.NoError(t, err)
+			returned := await(t, "a context", contexts)
+			await(t, "the end of the request", returned.Done())
+			unasked := func() context.Context {
+				_, err := s.Send(scgitest.Get("/"))
+				require.NoError(t, err)
+				return await(t, "a context", contexts)
+			}()
+			_, err = s.Send(scgitest.Get("/base"))
+			require.NoError(t, err)
+			for _, ctx := range []context.Context{returned, unasked} {
+				assert.Equal(t, context.Canceled, ctx.Err())
+				assert.Equal(t, context.Canceled, context.Cause(ctx), "base ended later")
+			}
 		})
 	}
 }
@@ -125,17 +219,17 @@ func TestDisconnectDoesNotEnd(t *testing.T) {
 	}
 }
 
-// The front end is watched from the first Done on: before, nobody pays and
-// nobody knows.
+// The front end is watched from the first Done on. Before, Err asks once and takes
+// no descriptor.
 func TestDisconnectIsWatchedFromDoneOn(t *testing.T) {
 	onlyLinux(t)
 	for _, network := range serverNetworks {
 		inHandler, gone, over := make(chan int, 1), make(chan struct{}), make(chan struct{})
 		s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			defer close(over)
+			assert.NoError(t, r.Context().Err())
 			inHandler <- openFiles(t)
 			await(t, "the front end's going away", gone)
-			assert.NoError(t, r.Context().Err())
 			_ = r.Context().Value(http.LocalAddrContextKey)
 			_, hasDeadline := r.Context().Deadline()
 			assert.False(t, hasDeadline)

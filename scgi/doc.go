@@ -31,8 +31,9 @@ specification is https://python.ca/scgi/protocol.txt. There is no keep-alive, no
 chunked framing and no interim (1xx) answer; an upgrade (101) works by Hijack
 where the front end allows it.
 
-What is malformed is refused with 400, a header over the limit with 431; see
-[ReadHeader] for how strict that is, and for what happens to variables that
+What is malformed is refused with 400, a header over the limit with 431, and what
+only the front end's settings can cause with 500, since clients take a 400 for final:
+a CONTENT_LENGTH that is not the client's own (HTTP_CONTENT_LENGTH). See [ReadHeader] for how strict that is, and for what happens to variables that
 come twice.
 
 # The request
@@ -42,21 +43,30 @@ REQUEST_URI, in origin form and apart from the host; Host; RemoteAddr with port 
 when the front end names none; TLS, without any detail, when HTTPS says so; and
 of the variables HTTP_* the header. HTTP_PROXY never becomes a header (httpoxy),
 nor do HTTP_TRANSFER_ENCODING, HTTP_CONTENT_LENGTH and HTTP_CONTENT_TYPE, which
-are about the client's connection to the front end. [Env] has all variables as
-they came, and [StripMount] finds the path under the application's mount in what
-each front end sends.
+are about the client's connection to the front end. The header's Content-Type is
+CONTENT_TYPE, and its Content-Length is CONTENT_LENGTH, when that is above 0 or the
+client said one. The context's http.LocalAddrContextKey is the address of SERVER_ADDR
+and SERVER_PORT, or the connection's own without them; nginx sends SERVER_ADDR only
+when told to. [Env] has all variables as they came, and [StripMount] finds the path
+under the application's mount in what each front end sends.
+
+The context ends when the handler returns and when the front end closes its
+connection, also while the body is unread. FRONTENDS.md shows which front ends close
+it when their client leaves. On a unix socket, and with AllowHalfClose, a front end
+that has ended only its sending half is still there.
 
 A body that ends early reads as io.ErrUnexpectedEOF. Bodies stream; a handler
-bounds them with http.MaxBytesReader.
+bounds them with http.MaxBytesReader. The temporary files of a multipart form are
+removed when the handler has ended, after a panic too, unless it hijacked.
 
 # The answer
 
 It has the Status field first and a Content-Length whenever that is known: when
 the handler says it, and when the whole body fits 4 KiB. A Content-Type is sniffed
-when there is a body and the handler sets none. Hop-by-hop fields are dropped,
-values are cleaned of CR and LF. When an answer is complete before the request's
-body was read, it is half-closed and what still comes is drained, within bounds,
-since closing at once is a 502 to nginx and a 503 to Apache.
+when there is a body and the handler sets none. Hop-by-hop fields and those that
+Connection names are dropped; values are cleaned of CR and LF. When an answer is
+complete before the request's body was read, it is half-closed and what still comes
+is drained, within bounds, since closing at once is a 502 to nginx and a 503 to Apache.
 
 A handler that panics costs its own request: 500 when nothing was sent, else the
 connection is broken off. A front end can see that when there was a
@@ -73,27 +83,30 @@ A [CGIWriter] makes an answer of what a CGI program prints.
 # Differences from net/http
 
   - No Date field: the front end adds its own.
-  - Hop-by-hop fields are dropped: the client's connection is the front end's.
+  - Hop-by-hop fields are dropped, and those that Connection names (but for 101): the
+    client's connection is the front end's.
+  - A Status field of the handler's is dropped: in CGI it is the answer's status.
   - A Content-Length is added to bodies of up to 4 KiB, not of 2 KiB.
   - WriteHeader with 1xx does nothing, but for 101 before Hijack.
   - Location is dropped from a 200, where it makes front ends redirect.
   - Trailers are not sent.
   - A panic before anything was sent is answered 500, not by closing.
-  - A request's header has no Content-Length; the field ContentLength has.
   - A request's field that came twice is one value, joined with commas (cookies
     with semicolons).
   - Underscores in the names of a request's fields become hyphens, if the front
     end sends such a field at all.
   - The length of a body is always known: the front end takes chunks in, and
     drops trailers.
+  - A path with a NUL (%00) is answered 400 by nginx and [Transport]: a variable
+    cannot hold it.
   - A body can be read after the answer has begun; EnableFullDuplex does nothing.
   - An absolute URL in a request loses scheme and host; Host is the front end's.
   - OPTIONS *, and an Expect that net/http refuses, are the handler's to answer.
   - A hijacked connection speaks SCGI to the front end: what is written to it
     must begin with an answer's header, unless WriteHeader was called before. So
-    coder/websocket works where upgrades do, but what writes an HTTP status line by
-    itself (gorilla/websocket, an upgrade by httputil.ReverseProxy) only behind a
-    front end that takes one: nginx does, [Transport] does not.
+    coder/websocket works where upgrades do. What writes an HTTP status line by
+    itself (gorilla/websocket, an upgrade by httputil.ReverseProxy) works only behind
+    a front end that takes one: nginx, lighttpd and [Transport] do, Apache does not.
   - The context has no http.ServerContextKey: that promises an *http.Server.
   - No http.CloseNotifier: the context does that.
 
@@ -128,7 +141,7 @@ case, nothing polls and nothing sleeps.
 What Shutdown finds, and does:
 
 	new        it is closed at once; a later Serve or Start fails
-	serving    listeners are emptied and closed, requests finish
+	serving    listeners are emptied of what is queued now, and closed; requests finish
 	draining   it waits for the same end as the first Shutdown
 	closed     it waits for handlers that still run, if any
 

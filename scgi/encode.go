@@ -42,7 +42,8 @@ var errUnknownLength = errors.New("scgi: the length of the request's body is not
 // WriteRequest writes r as an SCGI request. It takes what an outgoing request
 // takes for an http.Client: Method, the URL's path and query, Host or URL.Host,
 // Header, Body and ContentLength, which must be known; and what a front end
-// adds: Proto, RemoteAddr and TLS. RequestURI means nothing here. An empty
+// adds: Proto, RemoteAddr, TLS and, where its context has it from a server, the TCP
+// address under http.LocalAddrContextKey. RequestURI means nothing here. An empty
 // RemoteAddr is sent as 127.0.0.1, the client itself. Everything is in
 // PATH_INFO, nothing in SCRIPT_NAME. Headers with an underscore in their name
 // are dropped, since a variable could not tell them from those with a hyphen.
@@ -90,7 +91,7 @@ func requestVars(r *http.Request, length int64, mount string) iter.Seq2[string, 
 			yield("REQUEST_METHOD", orElse(r.Method, http.MethodGet)) &&
 			yieldTarget(r, mount, yield) &&
 			yieldEnds(r, yield) &&
-			yieldHeader(r, yield)
+			yieldHeader(r, length, yield)
 	}
 }
 
@@ -109,6 +110,23 @@ func yieldTarget(r *http.Request, mount string, yield func(name, value string) b
 
 // yieldEnds gives the two ends of the connection that the client has.
 func yieldEnds(r *http.Request, yield func(name, value string) bool) bool {
+	name, addr, port := serverEnd(r)
+	remoteAddr, remotePort, err := net.SplitHostPort(orElse(r.RemoteAddr, "127.0.0.1:0"))
+	if err != nil {
+		remoteAddr, remotePort = r.RemoteAddr, "0"
+	}
+	return yield("SERVER_NAME", name) &&
+		yield("SERVER_PORT", port) &&
+		(addr == "" || yield("SERVER_ADDR", addr)) &&
+		yield("REMOTE_ADDR", remoteAddr) &&
+		yield("REMOTE_PORT", remotePort) &&
+		((r.TLS == nil && r.URL.Scheme != "https") || yield("HTTPS", "on"))
+}
+
+// serverEnd is the client's connection as seen from this side. Name and port are the
+// Host's, but where the server that took the request in is known by its TCP address,
+// the port is its: RFC 3875, section 4.1.15. Otherwise addr is empty.
+func serverEnd(r *http.Request) (name, addr, port string) {
 	host := requestHost(r)
 	name, port, err := net.SplitHostPort(host)
 	if err != nil {
@@ -117,18 +135,20 @@ func yieldEnds(r *http.Request, yield func(name, value string) bool) bool {
 			port = "443"
 		}
 	}
-	addr, remotePort, err := net.SplitHostPort(orElse(r.RemoteAddr, "127.0.0.1:0"))
-	if err != nil {
-		addr, remotePort = r.RemoteAddr, "0"
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if local == nil || len(local.IP) == 0 {
+		return name, "", port
 	}
-	return yield("SERVER_NAME", name) &&
-		yield("SERVER_PORT", port) &&
-		yield("REMOTE_ADDR", addr) &&
-		yield("REMOTE_PORT", remotePort) &&
-		((r.TLS == nil && r.URL.Scheme != "https") || yield("HTTPS", "on"))
+	if local.Port > 0 {
+		port = strconv.Itoa(local.Port)
+	}
+	return name, local.AddrPort().Addr().Unmap().String(), port
 }
 
-func yieldHeader(r *http.Request, yield func(name, value string) bool) bool {
+func yieldHeader(r *http.Request, length int64, yield func(name, value string) bool) bool {
+	if saysLength(r) && !yield("HTTP_CONTENT_LENGTH", strconv.FormatInt(length, 10)) {
+		return false
+	}
 	if contentType := r.Header.Get("Content-Type"); contentType != "" && !yield("CONTENT_TYPE", contentType) {
 		return false
 	}
@@ -149,6 +169,16 @@ func yieldHeader(r *http.Request, yield func(name, value string) bool) bool {
 		}
 	}
 	return true
+}
+
+// saysLength reports whether a client says the length of such a request's body, even
+// of none: RFC 9110, section 8.6.
+func saysLength(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodPost, http.MethodPut, http.MethodPatch:
+		return true
+	}
+	return len(r.Header["Content-Length"]) > 0
 }
 
 var newlineToBlank = strings.NewReplacer("\r", " ", "\n", " ")

@@ -216,7 +216,7 @@ func (b *answerReader) endedBy(err error) error {
 	switch {
 	case !atEnd && !reset:
 		return err
-	case b.length < 0 && b.conn.RemoteAddr().Network() == "unix":
+	case b.length < 0 && b.onUnix():
 		return nil
 	case b.length < 0 && atEnd && b.to.wasReset():
 		return &net.OpError{Op: "read", Net: "tcp", Addr: b.conn.RemoteAddr(), Err: syscall.ECONNRESET}
@@ -224,6 +224,12 @@ func (b *answerReader) endedBy(err error) error {
 		return nil
 	}
 	return err
+}
+
+// onUnix reports whether the connection is a unix socket's.
+func (x *exchange) onUnix() bool {
+	addr := x.conn.RemoteAddr()
+	return addr != nil && addr.Network() == "unix" // nil: a connection of DialContext's that has none
 }
 
 // upgraded is the body of a 101: a way to talk to the application both ways. The

@@ -19,7 +19,7 @@ func Draining(s *Server) <-chan struct{} {
 }
 
 // ConnOf is the connection of a request.
-func ConnOf(r *http.Request) net.Conn { return connOf(r.Context()).rwc }
+func ConnOf(r *http.Request) net.Conn { return connOf(r.Context(), nil).rwc }
 
 // NewRequest makes a request with a URL of its own.
 func NewRequest(ctx context.Context, vars Vars) (*http.Request, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"net/http"
 	"strconv"
 	"strings"
 )
@@ -19,7 +20,7 @@ type ProtocolError struct {
 	Offset int    // in bytes, from the start of the request; 0 when no single place is wrong
 	Reason string // what is wrong there, and often what to look at
 
-	tooLarge bool // nothing is malformed, it is more than the limit allows
+	status int // of the server's answer; 0 means 400
 }
 
 func (e *ProtocolError) Error() string {
@@ -87,7 +88,8 @@ func readLength(r *bufio.Reader, max int) (length, digits int, err error) {
 		length = length*10 + int(c-'0')
 		digits++
 		if length > max || digits > maxLengthDigits {
-			return 0, 0, &ProtocolError{Reason: "the header is longer than the limit of " + strconv.Itoa(max) + " bytes", tooLarge: true}
+			return 0, 0, &ProtocolError{Reason: "the header is longer than the limit of " + strconv.Itoa(max) + " bytes",
+				status: http.StatusRequestHeaderFieldsTooLarge}
 		}
 	}
 }

@@ -82,21 +82,23 @@ func (s *Server) Err() error {
 }
 
 // Shutdown stops the server in peace, at whatever moment it is called. Listeners
-// are emptied and closed: a connection that waits in the kernel's queue is still
-// served, except on a listener that says it was inherited, where the queue is
-// left to whoever inherits it next. Requests whose header is complete finish;
+// are emptied and closed: a connection that waits in the kernel's queue at that
+// moment is still served, and one that comes later is refused, so that the stop ends
+// while clients keep coming. A listener that says it was inherited keeps its queue
+// for the next process that has it. Requests whose header is complete finish;
 // the others get DrainHeaderTimeout to complete it. Hijacked connections are
 // their taker's.
 //
 // When ctx ends before that, what is left is broken off as by Close and its
 // error is returned; handlers may then still run until Done is closed. With a
-// context that descends from a request's, Shutdown does not wait for that
-// request, which would be waiting for itself, nor for others that wait so;
-// `go s.Shutdown(ctx)` is the idiom for a handler that does not mean to wait.
+// context that descends from a request of this server, Shutdown does not wait for
+// that request, which would be waiting for itself, nor for others that wait so.
+// A context of another server's request is like any other. `go s.Shutdown(ctx)`, with
+// a context of its own, is the idiom for a handler that does not mean to wait.
 //
 // It may be called any number of times.
 func (s *Server) Shutdown(ctx context.Context) error {
-	own := connOf(ctx)
+	own := connOf(ctx, s)
 	s.mu.Lock()
 	s.make()
 	deaf := s.drain(ErrServerClosed)
@@ -246,7 +248,7 @@ func (s *Server) register(l net.Listener) (*listener, error) {
 		s.state = stateServing
 		close(s.serving)
 	}
-	ln := &listener{Listener: l, queue: s.quicken(l), srv: s, base: base}
+	ln := &listener{Listener: l, queue: s.quicken(l), srv: s, base: base, closed: make(chan struct{})}
 	s.listeners[ln] = struct{}{}
 	return ln, nil
 }

@@ -19,6 +19,7 @@ type listener struct {
 	base         context.Context
 
 	closing  sync.Once
+	closed   chan struct{} // closed by close
 	closeErr error
 }
 
@@ -74,9 +75,9 @@ func (ln *listener) acceptAll() error {
 		case !passing(err):
 			return err
 		default:
-			pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
+			pause = nextPause(pause)
 			ln.srv.logger().Warn("scgi: accepting failed, trying again", "error", err, "pause", pause)
-			ln.srv.pause(pause)
+			ln.pause(pause, ln.srv.draining)
 		}
 	}
 	return ErrServerClosed
@@ -87,6 +88,10 @@ const (
 	minAcceptPause = 5 * time.Millisecond
 	maxAcceptPause = time.Second
 )
+
+func nextPause(pause time.Duration) time.Duration {
+	return min(max(2*pause, minAcceptPause), maxAcceptPause)
+}
 
 // passing reports whether an error in accepting passes: the process or the
 // machine is out of something, or the client has gone already.
@@ -101,8 +106,9 @@ func passing(err error) bool {
 	return false
 }
 
-// empty serves the connections that wait in the queue, so that closing the
-// listener resets nobody.
+// empty serves the connections that wait in the queue at this moment, so that
+// closing the listener does not reset them. It does not serve later ones: under
+// constant load there would be no end of them.
 func (ln *listener) empty() {
 	if l, ok := ln.Listener.(inherited); ok && l.Inherited() {
 		return
@@ -116,17 +122,25 @@ func (ln *listener) empty() {
 	if !ok {
 		return // it was closed to wake it
 	}
-	for ln.srv.hasRoom(stateDraining) && queued(ln.queue) {
+	var pause time.Duration
+	for left := backlog(ln.queue); left > 0 && ln.srv.hasRoom(stateDraining) && queued(ln.queue); {
 		// What is queued is there at once, unless another process has been faster.
 		if l.SetDeadline(time.Now().Add(maxAcceptPause)) != nil {
 			return
 		}
 		rwc, err := ln.queue.Accept()
-		if err != nil && !passing(err) {
-			return
-		}
-		if err == nil {
+		switch {
+		case err == nil:
+			pause = 0
+			left--
 			ln.start(rwc)
+		case errors.Is(err, syscall.ECONNABORTED):
+			left-- // its client has gone, or was refused
+		case passing(err):
+			pause = nextPause(pause)
+			ln.pause(pause, nil)
+		default:
+			return
 		}
 	}
 }
@@ -143,7 +157,10 @@ func (ln *listener) wake() bool {
 
 // close closes the listener once, and gives every caller the outcome.
 func (ln *listener) close() error {
-	ln.closing.Do(func() { ln.closeErr = ln.queue.Close() })
+	ln.closing.Do(func() {
+		ln.closeErr = ln.queue.Close()
+		close(ln.closed)
+	})
 	return ln.closeErr
 }
 
@@ -182,12 +199,13 @@ func (s *Server) isDraining() bool {
 	return s.state >= stateDraining
 }
 
-// pause waits for some time, or for the server to stop.
-func (s *Server) pause(d time.Duration) {
+// pause waits for some time, but ends early when the listener is closed or by early.
+func (ln *listener) pause(d time.Duration, early <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-s.draining:
+	case <-ln.closed:
+	case <-early:
 	}
 }

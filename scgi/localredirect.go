@@ -42,7 +42,7 @@ func (w *CGIWriter) redirect() error {
 	r := w.Request.Clone(context.WithValue(w.Request.Context(), localRedirectKey{}, next))
 	r.Method, r.URL, r.RequestURI = method, u, location
 	r.Body, r.ContentLength = http.NoBody, 0
-	for _, key := range []string{"Content-Type", "Content-Encoding", "Expect"} {
+	for _, key := range []string{"Content-Type", "Content-Length", "Content-Encoding", "Expect"} {
 		r.Header.Del(key)
 	}
 	w.LocalRedirect.ServeHTTP(w.Response, r)

@@ -17,7 +17,7 @@ import (
 //     (lighttpd with a key that ends in a slash), and where it does not reach
 //     the mount, PATH_INFO does (a front end that splits nothing). A PATH_INFO
 //     that is still percent-encoded, and so a suffix of REQUEST_URI's path, is
-//     decoded once; SCRIPT_NAME, which is wrong then, is what precedes it there
+//     decoded once; SCRIPT_NAME, which then is the whole path, ends before it
 //     (Apache).
 //   - without PATH_INFO (nginx's stock scgi_params) REQUEST_URI's path, decoded,
 //     less the mount.
@@ -30,6 +30,7 @@ func StripMount(mount string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		stripped := *r
 		stripped.URL = mountedURL(mount, Env(r), r.URL)
+		defer func() { r.MultipartForm = stripped.MultipartForm }() // for the server, which removes its files
 		h.ServeHTTP(w, &stripped)
 	})
 }
@@ -59,7 +60,7 @@ func mountedURL(mount string, vars Vars, whole *url.URL) *url.URL {
 
 // mountedPathInfo is the path that PATH_INFO means. escaped is REQUEST_URI's.
 func mountedPathInfo(mount, scriptName, pathInfo, escaped string, isApache bool) string {
-	before, isSuffix := strings.CutSuffix(escaped, pathInfo)
+	isSuffix := strings.HasSuffix(escaped, pathInfo)
 	if strings.Contains(pathInfo, "%") && (isSuffix || isApache) {
 		decoded, err := url.PathUnescape(pathInfo)
 		if err != nil {
@@ -68,8 +69,7 @@ func mountedPathInfo(mount, scriptName, pathInfo, escaped string, isApache bool)
 		if !isSuffix { // AllowEncodedSlashes NoDecode: encoded by Apache once more
 			return decoded
 		}
-		scriptName, _ = url.PathUnescape(before) // it is a part of a valid path
-		pathInfo = decoded
+		scriptName, pathInfo = strings.TrimSuffix(scriptName, decoded), decoded
 	}
 	path := scriptName + pathInfo
 	if rest := cutMount(path, mount); mount != "" && rest != path {

@@ -38,6 +38,23 @@ var netHTTPDifferences = []struct {
 		http:    "timeout=5", scgi: "",
 	},
 	{
+		doc: "Hop-by-hop fields",
+		why: "RFC 9110, section 7.6.1: they are for the next connection only, which is the front end's",
+		handler: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Connection", "X-Hop")
+			w.Header().Set("X-Hop", "1")
+		},
+		shows: func(s seen) any { return s.Header.Get("Connection") + " " + s.Header.Get("X-Hop") },
+		http:  "X-Hop 1", scgi: " ",
+	},
+	{
+		doc:     "A Status field",
+		why:     "CGI says the answer's status by it",
+		handler: func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Status", "active") },
+		shows:   func(s seen) any { return s.Status + " " + s.Header.Get("Status") },
+		http:    "200 OK active", scgi: "200 OK ",
+	},
+	{
 		doc:     "A Content-Length",
 		why:     "what is held back anyway, for one write an answer, is counted",
 		handler: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat("x", 4096)) },
@@ -78,16 +95,6 @@ var netHTTPDifferences = []struct {
 		http:    "", scgi: "500 Internal Server Error",
 	},
 	{
-		doc:     "A request's header has no Content-Length",
-		why:     "front ends send two, of which nginx's may be wrong; the true one is a field",
-		request: "POST /\n\nbody",
-		handler: func(w http.ResponseWriter, r *http.Request) {
-			fmt.Fprint(w, r.ContentLength, r.Header["Content-Length"])
-		},
-		shows: func(s seen) any { return s.Body },
-		http:  "4 [4]", scgi: "4 []",
-	},
-	{
 		doc:     "A request's field that came twice",
 		why:     "there is one variable for it",
 		request: "GET /\nX-A: 1\nX-A: 2\nCookie: a=1\nCookie: b=2",
@@ -108,9 +115,19 @@ var netHTTPDifferences = []struct {
 		doc:     "The length of a body",
 		why:     "SCGI says it before the body; the front end takes chunks and trailers in",
 		request: "POST /\nTransfer-Encoding: chunked\n\nbody",
-		handler: func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.ContentLength, r.TransferEncoding) },
-		shows:   func(s seen) any { return s.Body },
-		http:    "-1 [chunked]", scgi: "4 []",
+		handler: func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, r.ContentLength, r.TransferEncoding, r.Header["Content-Length"])
+		},
+		shows: func(s seen) any { return s.Body },
+		http:  "-1 [chunked] []", scgi: "4 [] [4]",
+	},
+	{
+		doc:     "A path with a NUL",
+		why:     "a NUL ends each variable",
+		request: "GET /a%00b",
+		handler: func(http.ResponseWriter, *http.Request) {},
+		shows:   func(s seen) any { return s.Status },
+		http:    "200 OK", scgi: "400 Bad Request",
 	},
 	{
 		doc:     "A body can be read",
@@ -156,11 +173,11 @@ var netHTTPDifferences = []struct {
 			if err != nil {
 				return
 			}
-			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK")
+			_, _ = io.WriteString(conn, "Status: 200 OK\r\nContent-Length: 2\r\n\r\nOK")
 			_ = conn.Close()
 		},
 		shows: func(s seen) any { return s.Body },
-		http:  "OK", scgi: "",
+		http:  "", scgi: "OK",
 	},
 	{
 		doc: "The context has no http.ServerContextKey",

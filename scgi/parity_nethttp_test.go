@@ -24,13 +24,11 @@ import (
 
 // describeRequest answers with all that a handler can see of its request.
 func describeRequest(w http.ResponseWriter, r *http.Request) {
-	header := r.Header.Clone()
-	header.Del("Content-Length") // a difference
 	user, password, basic := r.BasicAuth()
 	client, _, err := net.SplitHostPort(r.RemoteAddr)
 	lines := []any{
 		"method", r.Method, "uri", r.RequestURI, "url", fmt.Sprintf("%#v", *r.URL), "proto", r.Proto, r.ProtoMajor, r.ProtoMinor,
-		"host", r.Host, "client", client, err, "tls", r.TLS != nil, "length", r.ContentLength, "header", header,
+		"host", r.Host, "client", client, err, "tls", r.TLS != nil, "length", r.ContentLength, "header", r.Header, "close", r.Close,
 		"encoding", r.TransferEncoding, "trailer", r.Trailer, "pattern", r.Pattern,
 		"id", r.PathValue("id"), "rest", r.PathValue("rest"), "context", r.Context().Err(),
 		"auth", user, password, basic, "cookies", r.Cookies(), "agent", r.UserAgent(), "referer", r.Referer(),
@@ -63,6 +61,8 @@ func TestParityRequest(t *testing.T) {
 		"GET /\nReferer: http://example.com/\nAccept: text/html, */*;q=0.5\nX-Own-Header:  blanks ",
 		"GET /\nAuthorization: Basic YW5uYTpnZWhlaW0=\nCookie: a=1; b=\"2\"; c=",
 		"GET /\nX-Empty: ",
+		"GET /\nConnection: close", "GET /\nConnection: close, X-Hop\nX-Hop: 1", "GET /\nConnection: keep-alive",
+		"GET /\nPragma: no-cache", "GET /\nPragma: no-cache\nCache-Control: max-age=0", "GET /\nPragma: x",
 		"GET /\nX-Forwarded-For: 192.0.2.1, 192.0.2.2\nX-Real-Ip: 192.0.2.1",
 		"OPTIONS /path",
 		"PROPFIND /path",
@@ -74,7 +74,7 @@ func TestParityRequest(t *testing.T) {
 			"--b\nContent-Disposition: form-data; name=\"a\"\n\n1\n"+
 				"--b\nContent-Disposition: form-data; name=\"file\"; filename=\"f.txt\"\nContent-Type: text/plain\n\ncontent\n--b--\n", "\n", "\r\n"),
 		"POST /large\nContent-Type: application/octet-stream\n\n"+strings.Repeat("0123456789", 50_000),
-		"POST /\nContent-Type: text/plain\n\n", // a length of zero
+		"POST /\nContent-Type: text/plain\n\n", "PUT /", "PATCH /", "DELETE /\n\nbody", // a length of zero is said
 	)
 }
 

@@ -140,7 +140,16 @@ func websocketEcho(t *testing.T, ended chan<- error) http.HandlerFunc {
 
 func TestParityWebSocket(t *testing.T) {
 	ended := make(chan error, 1)
-	s := startSides(t, func() http.Handler { return websocketEcho(t, ended) })
+	t.Run("direct", func(t *testing.T) {
+		testParityWebSocket(t, ended, func() http.Handler { return websocketEcho(t, ended) })
+	})
+	t.Run("by reverse proxy", func(t *testing.T) { // which writes an HTTP status line
+		testParityWebSocket(t, ended, func() http.Handler { return reverseProxy(t, websocketEcho(t, ended)) })
+	})
+}
+
+func testParityWebSocket(t *testing.T, ended <-chan error, handler func() http.Handler) {
+	s := startSides(t, handler)
 	front := httptest.NewServer(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.Host, r.Out.URL.Scheme, r.Out.URL.Host = r.In.Host, "http", r.In.Host

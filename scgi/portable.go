@@ -12,8 +12,13 @@ func watchPeer(net.Conn, bool, func()) *watcher { return nil }
 
 func (*watcher) stop() {}
 
+func peerGone(net.Conn, bool) bool { return false }
+
 // quick cannot be had here.
 func quick(l net.Listener) net.Listener { return l }
 
-// queued cannot be told here: what is queued when the server stops is refused.
+// backlog is zero and queued false, because neither can be told here: connections
+// that are queued when the server stops are refused.
+func backlog(net.Listener) int { return 0 }
+
 func queued(net.Listener) bool { return false }

@@ -13,7 +13,11 @@ import (
 // metaVars are the RFC 3875 meta-variables that become fields of a request.
 type metaVars struct {
 	contentLength int64
+	lengthText    string // contentLength as it came
+	saysLength    bool   // the client said one
 	contentType   string
+	connection    string
+	pragma        string
 	host          string
 	https         bool
 	method        string
@@ -57,7 +61,7 @@ func newRequest(ctx context.Context, vars Vars, parts *requestParts) (*http.Requ
 	r := (&http.Request{
 		Method:        meta.method,
 		URL:           &parts.url,
-		Header:        header(meta.contentType, headers, parts.values[:0:len(parts.values)]),
+		Header:        meta.header(headers, parts.values[:0:len(parts.values)]),
 		Body:          http.NoBody,
 		ContentLength: meta.contentLength,
 		Host:          meta.requestHost(),
@@ -68,6 +72,7 @@ func newRequest(ctx context.Context, vars Vars, parts *requestParts) (*http.Requ
 		r.RequestURI = r.URL.RequestURI()
 	}
 	r.Proto, r.ProtoMajor, r.ProtoMinor = protocol(meta.protocol)
+	r.Close = closes(r.ProtoMajor, r.ProtoMinor, meta.connection)
 	if meta.https {
 		// All that is known: the front end took the request in over TLS.
 		r.TLS = &tls.ConnectionState{HandshakeComplete: true}
@@ -84,6 +89,7 @@ func (m *metaVars) collect(vars Vars, headers []headerVar) ([]headerVar, error) 
 		switch name {
 		case "CONTENT_LENGTH":
 			m.contentLength, _ = parseContentLength(value) // ReadHeader has checked it
+			m.lengthText = value
 		case "CONTENT_TYPE":
 			m.contentType = value
 		case "HTTPS":
@@ -114,6 +120,13 @@ func (m *metaVars) collect(vars Vars, headers []headerVar) ([]headerVar, error) 
 			if err := m.sameLength(value); err != nil {
 				return nil, err
 			}
+			m.saysLength = value != ""
+		case "HTTP_CONNECTION":
+			m.connection = value
+			headers = append(headers, headerVar{name, value})
+		case "HTTP_PRAGMA":
+			m.pragma = value
+			headers = append(headers, headerVar{name, value})
 		case "HTTP_CONTENT_TYPE", // CONTENT_TYPE is that header
 			"HTTP_PROXY",             // httpoxy: Go's HTTP client among others would take it for HTTP_PROXY
 			"HTTP_TRANSFER_ENCODING": // the front end has undone it
@@ -126,17 +139,22 @@ func (m *metaVars) collect(vars Vars, headers []headerVar) ([]headerVar, error) 
 	return headers, nil
 }
 
-// sameLength holds the client's own Content-Length against CONTENT_LENGTH,
-// which stands first and so is known. nginx before 1.29.6 sends a smaller
-// CONTENT_LENGTH than it has body when it does not buffer requests: better no
-// answer than one to half a body.
+// sameLength compares the client's own Content-Length with CONTENT_LENGTH, which
+// stands first and so is known. Only a front end's settings make them differ:
+// nginx before 1.29.6 sends too small a CONTENT_LENGTH when it does not buffer
+// requests, and any nginx sends 0 in a subrequest without the request's body. The
+// answer is 500, because clients take a 400 for final.
 func (m *metaVars) sameLength(value string) error {
 	n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 63) // no sign
-	if err != nil || int64(n) != m.contentLength {
-		return &ProtocolError{Reason: "CONTENT_LENGTH is " + strconv.FormatInt(m.contentLength, 10) +
-			" but the client's Content-Length " + quote(value) + " (nginx before 1.29.6: scgi_request_buffering must be on)"}
+	if err == nil && int64(n) == m.contentLength || value == "" { // which is as none: RFC 3875, section 4.1
+		return nil
 	}
-	return nil
+	return &ProtocolError{
+		Reason: "CONTENT_LENGTH is " + m.lengthText + " but the client's Content-Length " + quote(value) +
+			" (nginx before 1.29.6: scgi_request_buffering must be on; nginx's auth_request and mirror:" +
+			` their location needs scgi_param HTTP_CONTENT_LENGTH "";)`,
+		status: http.StatusInternalServerError,
+	}
 }
 
 // setURL makes the request's URL in origin form, without scheme and host.
@@ -248,14 +266,47 @@ func protocol(s string) (proto string, major, minor int) {
 	return "HTTP/1.0", 1, 0
 }
 
+// closes reports whether the client ends its connection after this request, as
+// net/http's Request.Close has it: RFC 9112, section 9.3.
+func closes(major, minor int, connection string) bool {
+	switch {
+	case major < 1 || hasToken(connection, "close"):
+		return true
+	case major == 1 && minor == 0:
+		return !hasToken(connection, "keep-alive")
+	}
+	return false
+}
+
+// hasToken reports whether a list of tokens, RFC 9110, section 5.6.1, has that one
+// in any case.
+func hasToken(list, token string) bool {
+	for list != "" {
+		var item string
+		item, list, _ = strings.Cut(list, ",")
+		if strings.EqualFold(strings.Trim(item, " \t"), token) {
+			return true
+		}
+	}
+	return false
+}
+
 // header makes the request's header, with its values in space if there is enough. A
 // joined value stays one value: it is what the client meant, and what net/http's
 // own parser gives for one line.
-func header(contentType string, vars []headerVar, space []string) http.Header {
-	h := make(http.Header, len(vars)+1)
+func (m *metaVars) header(vars []headerVar, space []string) http.Header {
+	saysLength := m.saysLength || m.contentLength > 0
+	n := len(vars)
+	if m.contentType != "" {
+		n++
+	}
+	if saysLength {
+		n++
+	}
+	h := make(http.Header, n)
 	values := space
-	if len(vars)+1 > cap(values) {
-		values = make([]string, 0, len(vars)+1)
+	if n > cap(values) {
+		values = make([]string, 0, n)
 	}
 	add := func(key, value string) {
 		if old := h[key]; old != nil {
@@ -265,13 +316,19 @@ func header(contentType string, vars []headerVar, space []string) http.Header {
 		values = append(values, value)
 		h[key] = values[len(values)-1 : len(values) : len(values)]
 	}
-	if contentType != "" {
-		add("Content-Type", contentType)
+	if m.contentType != "" {
+		add("Content-Type", m.contentType)
+	}
+	if saysLength {
+		add("Content-Length", m.lengthText)
 	}
 	for _, v := range vars {
 		if key := headerKey(v.name); key != "" {
 			add(key, v.value)
 		}
+	}
+	if m.pragma == "no-cache" && h["Cache-Control"] == nil {
+		h["Cache-Control"] = []string{m.pragma} // as net/http does: RFC 7234, section 5.4
 	}
 	return h
 }

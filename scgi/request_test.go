@@ -198,7 +198,13 @@ func TestRequestHeader(t *testing.T) {
 		{"empty content type", "CONTENT_TYPE||", http.Header{}},
 		{"content type, twice told", "CONTENT_TYPE|text/plain|HTTP_CONTENT_TYPE|text/html|", http.Header{"Content-Type": {"text/plain"}}},
 		{"content type of the client alone", "HTTP_CONTENT_TYPE|text/html|", http.Header{}},
-		{"length", "HTTP_CONTENT_LENGTH|0|", http.Header{}},
+		{"no length", "", http.Header{}},
+		{"the client's length", "HTTP_CONTENT_LENGTH|0|", http.Header{"Content-Length": {"0"}}},
+		{"an empty length is none", "HTTP_CONTENT_LENGTH||", http.Header{}},
+		{"no-cache", "HTTP_PRAGMA|no-cache|", http.Header{"Pragma": {"no-cache"}, "Cache-Control": {"no-cache"}}},
+		{"no-cache and Cache-Control", "HTTP_PRAGMA|no-cache|HTTP_CACHE_CONTROL|max-age=0|",
+			http.Header{"Pragma": {"no-cache"}, "Cache-Control": {"max-age=0"}}},
+		{"another Pragma", "HTTP_PRAGMA|x|", http.Header{"Pragma": {"x"}}},
 		{"httpoxy", "HTTP_PROXY|http://evil.example|HTTP_PROXY_AUTHORIZATION|a|", http.Header{"Proxy-Authorization": {"a"}}},
 		{"transfer encoding", "HTTP_TRANSFER_ENCODING|chunked|", http.Header{}},
 		{"host", "HTTP_HOST|example.org|", http.Header{}},
@@ -257,6 +263,31 @@ func TestRequestContentLength(t *testing.T) {
 		}
 		require.NoError(t, err)
 		assert.Equal(t, row.length, fmt.Sprint(r.ContentLength))
+		assert.Equal(t, http.Header{"Content-Length": {row.length}}, r.Header)
+	}
+}
+
+// Close is net/http's: RFC 9112, section 9.3.
+func TestRequestClose(t *testing.T) {
+	for vars, want := range map[string]bool{
+		"SERVER_PROTOCOL|HTTP/1.1|":                                         false,
+		"SERVER_PROTOCOL|HTTP/1.1|HTTP_CONNECTION|close|":                   true,
+		"SERVER_PROTOCOL|HTTP/1.1|HTTP_CONNECTION|keep-alive|":              false,
+		"SERVER_PROTOCOL|HTTP/1.1|HTTP_CONNECTION|X-Hop ,\t CLOSE\t,|":      true,
+		"SERVER_PROTOCOL|HTTP/1.1|HTTP_CONNECTION|not-close, close-not|":    false,
+		"SERVER_PROTOCOL|HTTP/1.1|HTTP_CONNECTION|Upgrade|":                 false,
+		"SERVER_PROTOCOL|HTTP/1.0|":                                         true,
+		"SERVER_PROTOCOL|HTTP/1.0|HTTP_CONNECTION|Keep-Alive|":              false,
+		"SERVER_PROTOCOL|HTTP/1.0|HTTP_CONNECTION|keep-alive|":              false,
+		"SERVER_PROTOCOL|HTTP/1.0|HTTP_CONNECTION|keep-alive, close|":       true,
+		"SERVER_PROTOCOL|HTTP/2.0|":                                         false,
+		"SERVER_PROTOCOL|HTTP/0.9|HTTP_CONNECTION|keep-alive|":              true,
+		"SERVER_PROTOCOL|INCLUDED|HTTP_CONNECTION|keep-alive|":              false,
+		"SERVER_PROTOCOL|HTTP/1.1|HTTP_CONNECTION|a|HTTP_CONNECTION|close|": true,
+	} {
+		r, err := request(t, "REQUEST_METHOD|GET|REQUEST_URI|/|"+vars)
+		require.NoError(t, err)
+		assert.Equal(t, want, r.Close, vars)
 	}
 }
 
@@ -328,6 +359,8 @@ func TestStripMount(t *testing.T) {
 		{"Apache: encoded", "/habitat", "REQUEST_URI|/habitat/a%20b|SCRIPT_NAME|/habitat/a b|PATH_INFO|/a%20b|", "/a b", ""},
 		{"Apache: encoded, no mount given", "", "REQUEST_URI|/habitat/a%20b|SCRIPT_NAME|/habitat/a b|PATH_INFO|/a%20b|", "/a b", ""},
 		{"Apache: encoded twice is decoded once", "/habitat", "REQUEST_URI|/habitat/100%2525|SCRIPT_NAME|/habitat/100%25|PATH_INFO|/100%2525|", "/100%25", ""},
+		{"Apache: encoded, an odd path", "/habitat", "REQUEST_URI|//evil.example/..//habitat/x/../a%20b|SCRIPT_NAME|/habitat/a b|PATH_INFO|/a%20b|", "/a b", ""},
+		{"Apache: encoded, an odd path below the mount", "/habitat", "REQUEST_URI|/habitat/x/..//a%20b|SCRIPT_NAME|/habitat/a b|PATH_INFO|/a%20b|proxy-scgi-pathinfo|1|", "/a b", ""},
 		{"Apache: what cannot be decoded", "/habitat", "REQUEST_URI|/habitat/a|SCRIPT_NAME|/habitat|PATH_INFO|/%zz|proxy-scgi-pathinfo|1|", "/%zz", ""},
 		{"Apache: plain", "/habitat", "REQUEST_URI|/habitat/a|SCRIPT_NAME|/habitat|PATH_INFO|/a|proxy-scgi-pathinfo|1|", "/a", ""},
 		{"Apache: no PATH_INFO", "/habitat", "REQUEST_URI|/habitat/a%20b|SCRIPT_NAME|/habitat/a b|", "/a b", ""},

@@ -73,12 +73,12 @@ func (w *response) Header() http.Header {
 // dropped, since front ends take them for the final one; 101 goes before Hijack.
 func (w *response) WriteHeader(status int) {
 	switch {
-	case status < 100 || status > 999:
-		panic("scgi: invalid WriteHeader code " + strconv.Itoa(status)) // as net/http does
 	case w.finished || w.c.isHijacked():
 		w.c.srv.logger().Warn("scgi: WriteHeader after the answer", "status", status)
 	case w.status != 0:
 		w.c.srv.logger().Warn("scgi: superfluous WriteHeader", "status", status, "first", w.status)
+	case status < 100 || status > 999:
+		panic("invalid WriteHeader code " + strconv.Itoa(status)) // net/http's own value
 	case status >= 200 || status == http.StatusSwitchingProtocols:
 		w.status = status
 		w.buf = answerBuffers.Get().(*answerBuffer)
@@ -165,7 +165,7 @@ func (w *response) finish() error {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	known := !w.sent && w.fields.length < 0
+	known := !w.sent && w.fields.length < 0 && !w.fields.unsized
 	if known && bodyAllowed(w.status) && (!w.head || w.written > 0) {
 		w.fields.length = w.written
 	}

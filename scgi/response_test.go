@@ -459,6 +459,21 @@ func TestResponseBytes(t *testing.T) {
 			w.Header()["content-type"] = []string{"a/b"}
 			_, _ = io.WriteString(w, "OK")
 		}, "Status: 200 OK\r\ncontent-type: a/b\r\nContent-Length: 2\r\n\r\nOK"},
+		{"a length of nil: none is wanted", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Content-Length"] = nil
+			_, _ = io.WriteString(w, "OK")
+		}, "Status: 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nOK"},
+		{"a length of nil for no body", func(w http.ResponseWriter, _ *http.Request) { w.Header()["Content-Length"] = nil },
+			"Status: 200 OK\r\n\r\n"},
+		{"fields that Connection names", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["connection"] = []string{"X-One, close"}
+			w.Header()["Connection"] = []string{"\tx-two ,", "Content-Length"}
+			for _, name := range []string{"X-One", "X-Two", "x-two", "Close", "X-Three"} {
+				w.Header()[name] = []string{"1"}
+			}
+			w.Header().Set("Content-Length", "2")
+			_, _ = io.WriteString(w, "OK")
+		}, "Status: 200 OK\r\nX-Three: 1\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 2\r\n\r\nOK"},
 		{"two lengths are none", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header()["Content-Length"] = []string{"2", "3"}
 			_, _ = io.WriteString(w, "OK")
@@ -585,13 +600,27 @@ func awaitClosed(t *testing.T, c *memoryConn) {
 	}
 }
 
-// Every 1xx but 101 is dropped, and what is no status panics, as in net/http.
+// An invalid status panics as in net/http, with its value. Once the answer's status is
+// final, or the connection is another's, it no longer matters.
 func TestResponseStatusInvalid(t *testing.T) {
 	for _, status := range []int{-1, 0, 99, 1000} {
+		var late http.ResponseWriter
 		l := startMemory(t, &scgi.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			assert.Panics(t, func() { w.WriteHeader(status) })
+			assert.PanicsWithValue(t, fmt.Sprintf("invalid WriteHeader code %d", status), func() { w.WriteHeader(status) })
+			w.WriteHeader(202)
+			assert.NotPanics(t, func() { w.WriteHeader(status) })
+			late = w
 		})})
-		assert.Contains(t, l.ask(t, scgitest.Get("/")), "Status: 200 OK\r\n")
+		assert.Contains(t, l.ask(t, scgitest.Get("/")), "Status: 202 Accepted\r\n")
+		assert.NotPanics(t, func() { late.WriteHeader(status) })
+
+		l = startMemory(t, &scgi.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			assert.NoError(t, err)
+			defer conn.Close()
+			assert.NotPanics(t, func() { w.WriteHeader(status) })
+		})})
+		assert.Empty(t, l.ask(t, scgitest.Get("/")))
 	}
 }
 

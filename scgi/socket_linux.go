@@ -171,12 +171,11 @@ func (s *socket) SetLinger(sec int) error {
 // File returns a copy of the descriptor, as those of package net do.
 func (s *socket) File() (file *os.File, err error) {
 	err = s.control("file", func(fd int) error {
-		copied, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_DUPFD_CLOEXEC, 0)
-		if errno != 0 {
-			return os.NewSyscallError("fcntl", errno)
+		copied, err := duplicate(fd)
+		if err == nil {
+			file = os.NewFile(uintptr(copied), "")
 		}
-		file = os.NewFile(copied, "")
-		return nil
+		return err
 	})
 	return file, err
 }

@@ -332,24 +332,57 @@ func listenUntilEnd(t *testing.T, network string) net.Listener {
 	return l
 }
 
-// What package net sets on each connection is there on these, too.
+// socketOptions are TCP_NODELAY, SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL and
+// TCP_KEEPCNT.
+type socketOptions [5]int
+
+func optionsOf(t *testing.T, conn net.Conn) (got socketOptions) {
+	raw, err := conn.(interface{ File() (*os.File, error) }).File()
+	assert.NoError(t, err)
+	defer raw.Close()
+	fd := int(raw.Fd())
+	got[0], _ = syscall.GetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY)
+	got[1], _ = syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE)
+	for i, name := range []int{syscall.TCP_KEEPIDLE, syscall.TCP_KEEPINTVL, syscall.TCP_KEEPCNT} {
+		if got[1] == 1 { // else they mean nothing
+			got[2+i], _ = syscall.GetsockoptInt(fd, syscall.IPPROTO_TCP, name)
+		}
+	}
+	assert.NoError(t, syscall.SetNonblock(fd, true)) // which Fd undoes
+	return got
+}
+
+// What package net sets on each connection is there on these, too, and as the
+// listener's owner has chosen it.
 func TestSocketOptions(t *testing.T) {
-	for _, network := range []string{"tcp", "tcp" + portably} {
-		options := make(chan [3]int, 1)
-		s := startOn(t, network, &scgi.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			raw, err := scgi.ConnOf(r).(interface{ File() (*os.File, error) }).File()
-			assert.NoError(t, err)
-			defer raw.Close()
-			var got [3]int
-			fd := int(raw.Fd())
-			got[0], _ = syscall.GetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY)
-			got[1], _ = syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE)
-			got[2], _ = syscall.GetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE)
-			assert.NoError(t, syscall.SetNonblock(fd, true)) // which Fd undoes
-			options <- got
-		})})
-		_, err := s.Send(scgitest.Get("/"))
-		require.NoError(t, err)
-		assert.Equal(t, [3]int{1, 1, 15}, await(t, "the options", options), network)
+	for name, row := range map[string]struct {
+		config net.ListenConfig
+		want   socketOptions
+	}{
+		"default": {net.ListenConfig{}, socketOptions{1, 1, 15, 15, 9}},
+		"none":    {net.ListenConfig{KeepAlive: -1}, socketOptions{1}},
+		"period":  {net.ListenConfig{KeepAlive: 40 * time.Second}, socketOptions{1, 1, 40, 15, 9}},
+		"config": {net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 7 * time.Second, Interval: 3 * time.Second, Count: 5}},
+			socketOptions{1, 1, 7, 3, 5}},
+	} {
+		for _, network := range []string{"tcp", "tcp" + portably} {
+			t.Run(name+", "+network, func(t *testing.T) {
+				l, err := row.config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+				require.NoError(t, err)
+				options := make(chan socketOptions, 1)
+				s := quiet(func(_ http.ResponseWriter, r *http.Request) { options <- optionsOf(t, scgi.ConnOf(r)) })
+				onNetwork(network, s)
+				require.NoError(t, s.Start(l))
+				defer s.Close()
+				for range 3 {
+					c, err := net.Dial("tcp", l.Addr().String())
+					require.NoError(t, err)
+					_, err = c.Write(scgitest.Get("/"))
+					require.NoError(t, err)
+					assert.Equal(t, row.want, await(t, "the options", options))
+					require.NoError(t, c.Close())
+				}
+			})
+		}
 	}
 }

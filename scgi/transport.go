@@ -1,6 +1,7 @@
 package scgi
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -21,7 +22,8 @@ import (
 // Each request has a connection of its own, as SCGI has it, which ends with the
 // answer's body or when that is closed: so close it. Bodies stream both ways, and
 // an answer that comes before the whole request was sent is taken. When a request's
-// context ends, the connection does.
+// context ends, the connection does. A path with a NUL (%00), which SCGI cannot
+// carry, is answered 400 without a connection.
 //
 // Network and Address, or DialContext, must be set; of all other fields the zero
 // value works. A Transport is safe for concurrent use; its fields must not be
@@ -66,6 +68,10 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		closeBody(r)
 		return nil, err
 	}
+	if strings.IndexByte(r.URL.Path, 0) >= 0 {
+		closeBody(r)
+		return badRequest(r)
+	}
 	asked := r
 	r, err := t.withLength(closedOnce(r))
 	if err != nil {
@@ -86,6 +92,12 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	resp.Request = asked
 	return resp, nil
+}
+
+// badRequest is the answer to a path that SCGI cannot carry, since a NUL ends each
+// variable. nginx, too, answers 400 to %00.
+func badRequest(r *http.Request) (*http.Response, error) {
+	return ReadResponse(bufio.NewReader(bytes.NewReader(plainAnswer(http.StatusBadRequest))), r)
 }
 
 func (t *Transport) dial(ctx context.Context) (net.Conn, error) {

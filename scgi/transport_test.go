@@ -105,10 +105,10 @@ func TestTransportResetEndsAnswerWithoutLength(t *testing.T) {
 // What was malformed is said, though the request could not be sent either.
 func TestTransportMalformedAnswerWhileSending(t *testing.T) {
 	tr := rawApp(t, "unix", func(conn net.Conn) {
-		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+		_, _ = io.WriteString(conn, "<html>\r\n\r\n")
 	})
 	_, err := tr.RoundTrip(postOf(t, bytes.NewReader(make([]byte, 20<<20))))
-	assert.ErrorContains(t, err, `does not begin with a header: line 1 is "HTTP/1.1 200 OK"`)
+	assert.ErrorContains(t, err, `does not begin with a header: line 1 is "<html>"`)
 }
 
 // ResponseHeaderTimeout begins when the request was sent, however long that takes.
@@ -368,4 +368,52 @@ func TestTransportUnderClient(t *testing.T) {
 		assert.True(t, errors.Is(err, context.DeadlineExceeded))
 		close(hang)
 	}
+}
+
+// A connection of DialContext's may have no address.
+func TestTransportWithoutRemoteAddr(t *testing.T) {
+	for _, raw := range []string{"Status: 200 OK\r\n\r\nhello", "Status: 200 OK\r\nContent-Length: 5\r\n\r\nhello"} {
+		tr := &scgi.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() {
+				defer theirs.Close()
+				if _, err := scgi.ReadHeader(bufio.NewReader(theirs), 0); assert.NoError(t, err) {
+					_, _ = io.WriteString(theirs, raw) // the client sees what is missing
+				}
+			}()
+			return addressless{ours}, nil
+		}}
+		resp, err := tr.RoundTrip(postOf(t, nil))
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		assert.NoError(t, err)
+		assert.Equal(t, "hello", string(body))
+	}
+}
+
+type addressless struct{ net.Conn }
+
+func (addressless) RemoteAddr() net.Addr { return nil }
+
+// SCGI cannot carry a path with a NUL. nginx answers 400 to it, and so does Transport,
+// without the application.
+func TestTransportPathWithNUL(t *testing.T) {
+	for _, method := range []string{"GET", "HEAD", "POST"} {
+		body := newTrackedBody(strings.NewReader("body"))
+		r, err := http.NewRequest(method, "http://example.org/a%00b?c", body)
+		require.NoError(t, err)
+		resp, err := (&scgi.Transport{}).RoundTrip(r)
+		require.NoError(t, err)
+		assert.Equal(t, http.StatusBadRequest, resp.StatusCode)
+		assert.Equal(t, r, resp.Request)
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		assert.Equal(t, method == "HEAD", len(text) == 0)
+		await(t, "the request's body to be closed", body.closed)
+	}
+	s := newServer(t, func(_ http.ResponseWriter, r *http.Request) { assert.Equal(t, "b=%00", r.URL.RawQuery) })
+	resp, err := s.Client().Get("http://example.org/a?b=%00")
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusOK, resp.StatusCode, "in a query it stays encoded")
+	require.NoError(t, resp.Body.Close())
 }

@@ -68,7 +68,7 @@ func Env(r *http.Request) Vars {
 	if redirect, ok := ctx.Value(localRedirectKey{}).(*localRedirect); ok {
 		return redirect.vars
 	}
-	if c := connOf(ctx); c != nil {
+	if c := connOf(ctx, nil); c != nil {
 		return c.vars
 	}
 	return Vars{}

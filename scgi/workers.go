@@ -23,13 +23,14 @@ func (s *Server) dispatch(c *conn, w *worker) {
 }
 
 // work serves a connection, and those that follow. A handler that calls
-// runtime.Goexit ends it.
+// runtime.Goexit ends it. So does one that leaves profiler labels or the lock on a
+// thread behind, and a thread that is still locked ends with it.
 func (s *Server) work(c *conn) {
-	w := &worker{work: make(chan *conn, 1)}
+	w, mark := &worker{work: make(chan *conn, 1)}, markGoroutine()
 	for ok := true; ok; c, ok = <-w.work {
 		c.serve()
 		c = nil // it is garbage while w waits
-		if !s.rest(w) {
+		if !mark.unchanged() || !s.rest(w) {
 			return
 		}
 	}

@@ -45,10 +45,15 @@ type paced struct {
 func (p *paced) Read(b []byte) (int, error) {
 	n, err := p.body.Read(b)
 	p.read += int64(n)
-	if earned := time.Duration(p.read/paceRate) * time.Second; err == nil && earned > paceGrace {
+	if earned := earnedBy(p.read); err == nil && earned > paceGrace {
 		p.setDeadline(earned)
 	}
 	return n, err
+}
+
+// earnedBy is the time that n bytes may take.
+func earnedBy(n int64) time.Duration {
+	return time.Duration(n/paceRate)*time.Second + time.Duration(n%paceRate)*time.Second/paceRate // in two parts: no overflow
 }
 
 // setDeadline lets the body take d since its start.

@@ -19,6 +19,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
+	"github.com/windsock-scgi/windsock/app/admission"
 	"github.com/windsock-scgi/windsock/app/cgihost"
 	"github.com/windsock-scgi/windsock/scgi"
 	"github.com/windsock-scgi/windsock/scgi/scgitest"
@@ -62,6 +63,7 @@ func serve(t testing.TB, configure func(*cgihost.Host)) *site {
 	host := &cgihost.Host{
 		Programs: []cgihost.Mount{{Prefix: "/cgi", File: programs}},
 		Mount:    "/mount",
+		Gate:     admission.Gate{Places: 100},
 		Software: "windsock/test",
 		Logger:   zerolog.New(log),
 	}

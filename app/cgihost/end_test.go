@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/windsock-scgi/windsock/app/admission"
 	"github.com/windsock-scgi/windsock/app/cgihost"
 	"github.com/windsock-scgi/windsock/scgi"
 	"github.com/windsock-scgi/windsock/scgi/scgitest"
@@ -185,11 +186,18 @@ func TestBrokenAnswerIsSeen(t *testing.T) {
 	assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
 }
 
-// Neither a descriptor nor a process stays behind, whatever a run was like.
+// Neither a descriptor nor a file nor a process stays behind, nor is anything still
+// counted, whatever a run was like.
 func TestNothingIsLeft(t *testing.T) {
-	s := serve(t, nil)
-	hang := alone(t, "sleep 600", func(h *cgihost.Host) { h.Timeout = 100 * time.Millisecond })
+	files := t.TempDir()
+	t.Setenv("TMPDIR", files)
+	budget, disk := &admission.Budget{Bytes: 1 << 20}, &admission.Budget{Bytes: 10 << 20}
+	counted := func(h *cgihost.Host) { h.Budget, h.Disk = budget, disk }
+	s := serve(t, counted)
+	hang := alone(t, "sleep 600", func(h *cgihost.Host) { h.Timeout = 100 * time.Millisecond; counted(h) })
 	round := func() {
+		s.ask(t, "POST", "/mount/cgi/echo.py", strings.Repeat("x", 3<<20))
+		s.ask(t, "POST", "/mount/cgi/none", strings.Repeat("x", 3<<20))
 		s.ask(t, "POST", "/mount/cgi/echo.py", "body")
 		s.ask(t, "POST", "/mount/cgi/ignores-body.sh", strings.Repeat("x", 1<<20))
 		s.ask(t, "GET", "/mount/cgi/empty.sh", "")
@@ -205,6 +213,11 @@ func TestNothingIsLeft(t *testing.T) {
 	hang.host.Close()
 	assert.Eventually(t, func() bool { return descriptors(t) <= before }, patience, time.Millisecond, "descriptors")
 	assert.Empty(t, children(t))
+	left, err := filepath.Glob(filepath.Join(files, "windsock-cgi-*"))
+	require.NoError(t, err)
+	assert.Empty(t, left)
+	assert.Zero(t, budget.Used())
+	assert.Zero(t, disk.Used())
 }
 
 func descriptors(t *testing.T) int {
@@ -226,30 +239,6 @@ func children(t *testing.T) (all string) {
 		}
 	}
 	return all
-}
-
-// deadlined is a Response that keeps its deadline.
-type deadlined struct {
-	*httptest.ResponseRecorder
-	by time.Time
-}
-
-func (d *deadlined) SetWriteDeadline(by time.Time) error {
-	d.by = by
-	return nil
-}
-
-// A client that takes nothing holds a place for little longer than the program
-// may run; and a whole answer of a program whose time is over stays one.
-func TestSlowClientAndSlowProgram(t *testing.T) {
-	t.Parallel()
-	file := program(t, `printf 'Content-Type: a/b\nContent-Length: 5\n\nhello'; sleep 600`)
-	h := &cgihost.Host{Programs: []cgihost.Mount{{Prefix: "/cgi", File: file}}, Timeout: 3 * time.Second}
-	w, began := &deadlined{ResponseRecorder: httptest.NewRecorder()}, time.Now()
-	assert.NotPanics(t, func() { h.ServeHTTP(w, httptest.NewRequest("GET", "/cgi", nil)) }, "nothing is broken off")
-	assert.Equal(t, "hello", w.Body.String())
-	assert.True(t, w.by.After(began.Add(h.Timeout)), "the program has all of its time")
-	assert.True(t, w.by.Before(began.Add(h.Timeout+patience)), "and the client not much more")
 }
 
 // The bound on output is met to the byte, the header included.

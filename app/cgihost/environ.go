@@ -1,9 +1,11 @@
 package cgihost
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,8 +34,9 @@ var inherited = []string{"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ"}
 
 const defaultPath = "/usr/local/bin:/usr/bin:/bin"
 
-// environ is a program's environment: RFC 3875, section 4.1.
-func environ(r *http.Request, s script, software string) []string {
+// environ is a program's environment: RFC 3875, section 4.1. What more adds is
+// CheckEnv's.
+func environ(r *http.Request, s script, software string, more []string) []string {
 	vars := scgi.Env(r)
 	env := []string{
 		"GATEWAY_INTERFACE=CGI/1.1",
@@ -61,7 +64,32 @@ func environ(r *http.Request, s script, software string) []string {
 	if _, sent := vars.Lookup("HTTP_CONTENT_LENGTH"); sent || r.ContentLength > 0 {
 		env = append(env, "CONTENT_LENGTH="+strconv.FormatInt(r.ContentLength, 10))
 	}
-	return append(append(env, missing(r, vars)...), own()...)
+	return slices.Concat(env, missing(r, vars), own(), more) // of a name that comes twice the last one counts
+}
+
+// ofRequest are the variables that CGI sets itself, beside those in passed.
+var ofRequest = map[string]bool{
+	"CONTENT_LENGTH": true, "GATEWAY_INTERFACE": true, "HTTPS": true, "PATH_INFO": true, "PATH_TRANSLATED": true,
+	"QUERY_STRING": true, "REQUEST_METHOD": true, "SCRIPT_FILENAME": true, "SCRIPT_NAME": true, "SERVER_SOFTWARE": true,
+}
+
+// CheckEnv says what is wrong with "NAME=VALUE" as one of a Host's Env, if
+// anything is. The name must not be one that says something of the request: those
+// of RFC 3875 and their like, HTTP_* and SSL_*, since programs believe them. It
+// may be one that programs get of this process's own environment, such as PATH.
+func CheckEnv(s string) error {
+	name, value, ok := strings.Cut(s, "=")
+	switch {
+	case !ok || name == "":
+		return fmt.Errorf("%q is not NAME=VALUE", s)
+	case !isVariable(strings.ToUpper(name)) || '0' <= name[0] && name[0] <= '9':
+		return fmt.Errorf("%q: a name has letters, digits and underscores, and no digit first", s)
+	case strings.Contains(value, "\x00"):
+		return fmt.Errorf("%q: a value has no NUL", s)
+	case passed[name], ofRequest[name], strings.HasPrefix(name, "HTTP_"), strings.HasPrefix(name, "SSL_"):
+		return fmt.Errorf("%q: %s is said by the request", s, name)
+	}
+	return nil
 }
 
 // missing are variables that must be there but that the front end left out.

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/windsock-scgi/windsock/app/cgihost"
+	"github.com/windsock-scgi/windsock/scgi"
 	"github.com/windsock-scgi/windsock/scgi/scgitest"
 )
 
@@ -223,4 +224,77 @@ func FuzzFind(f *testing.F) {
 		require.NotContains(t, u.Path, "\x00")
 		require.NotContains(t, strings.ToLower(strings.SplitN(uri, "?", 2)[0]), "%2f")
 	})
+}
+
+// SCRIPT_NAME is the front end's, however odd what the client wrote. The variables
+// are what front ends send: see TestCGIPaths in cmd/windsock.
+func TestScriptName(t *testing.T) {
+	file := program(t, `printf 'Content-Type: a/b\n\n%s|%s' "$SCRIPT_NAME" "$PATH_INFO"`)
+	for _, row := range []struct {
+		name, mount, vars string
+		want              string // SCRIPT_NAME|PATH_INFO
+	}{
+		{"nginx, lighttpd", "", "REQUEST_URI|/m/x/y|SCRIPT_NAME|/m|PATH_INFO|/x/y", "/m/x|/y"},
+		{"with a mount", "/m", "REQUEST_URI|/m/x/y|SCRIPT_NAME|/m|PATH_INFO|/x/y", "/m/x|/y"},
+		{"another host", "", "REQUEST_URI|//evil.example/../m/x/y|SCRIPT_NAME|/m|PATH_INFO|/x/y", "/m/x|/y"},
+		{"another host, with a mount", "/m", "REQUEST_URI|//evil.example/../m/x|SCRIPT_NAME|/m|PATH_INFO|/x", "/m/x|"},
+		{"a backslash", "/m", "REQUEST_URI|/\\evil.example/../m/x|SCRIPT_NAME|/m|PATH_INFO|/x", "/m/x|"},
+		{"two slashes", "", "REQUEST_URI|//m/x|SCRIPT_NAME|/m|PATH_INFO|/x", "/m/x|"},
+		{"a front end that keeps two slashes", "", "REQUEST_URI|//m/x|SCRIPT_NAME|//m|PATH_INFO|/x", "/m/x|"},
+		{"rewritten", "", "REQUEST_URI|/old|SCRIPT_NAME|/m|PATH_INFO|/x", "/m/x|"},
+		{"mount and program have one name", "", "REQUEST_URI|/x/x|SCRIPT_NAME|/x|PATH_INFO|/x", "/x/x|"},
+		{"a segment too many (lighttpd)", "/m", "REQUEST_URI|//evil.example/../m/x/y|SCRIPT_NAME|/m/x|PATH_INFO|/y", "/m/x|/y"},
+		{"all of it (lighttpd)", "/m", "REQUEST_URI|//evil.example/../m/x|SCRIPT_NAME|/m/x|PATH_INFO|", "/m/x|"},
+		{"nothing is split", "/m", "REQUEST_URI|//evil.example/../m/x|SCRIPT_NAME||PATH_INFO|/m/x", "/m/x|"},
+		{"still encoded (Apache)", "", "REQUEST_URI|//evil.example/../m/x/a%20b|SCRIPT_NAME|/m/x/a b|PATH_INFO|/x/a%20b|proxy-scgi-pathinfo|1", "/m/x|/a b"},
+		{"still encoded, with a mount (Apache)", "/m", "REQUEST_URI|/m//x/a%20b|SCRIPT_NAME|/m/x/a b|PATH_INFO|/x/a%20b|proxy-scgi-pathinfo|1", "/m/x|/a b"},
+		{"SCRIPT_NAME is the whole path (stock Apache)", "/m", "REQUEST_URI|/m/x/a%20b|SCRIPT_NAME|/m/x/a b", "/m/x|/a b"},
+		{"no variable but REQUEST_URI (stock nginx)", "/m", "REQUEST_URI|/m/x/a%20b", "/m/x|/a b"},
+		{"the same, the mount encoded", "/m", "REQUEST_URI|/%6d/x", "/m/x|"},
+		{"the same, not under the mount", "/m", "REQUEST_URI|/x/y", "/x|/y"},
+		{"the same, no mount", "", "REQUEST_URI|/x/y", "/x|/y"},
+		{"no PATH_INFO, no mount given", "", "REQUEST_URI|/m/x|SCRIPT_NAME|/m", "/m/x|"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			h := &cgihost.Host{Programs: []cgihost.Mount{{Prefix: "/x", File: file}}, Mount: row.mount}
+			s := scgitest.NewServer(scgi.StripMount(row.mount, h))
+			defer h.Close()
+			defer s.Close()
+			vars := append([]string{"CONTENT_LENGTH", "0", "SCGI", "1", "REQUEST_METHOD", "GET"}, strings.Split(row.vars, "|")...)
+			answer, err := s.Send(scgitest.Request("", vars...))
+			require.NoError(t, err)
+			_, body, _ := strings.Cut(string(answer), "\r\n\r\n")
+			assert.Equal(t, row.want, body, string(answer))
+		})
+	}
+}
+
+// A path that begins with two slashes is no program's: where a program is mounted at
+// the root it would be its PATH_INFO, and another host to a client sent there.
+func TestTwoSlashes(t *testing.T) {
+	s := alone(t, `printf 'Content-Type: a/b\n\n%s' "$PATH_INFO"`, func(h *cgihost.Host) { h.Programs[0].Prefix = "" })
+	for _, uri := range []string{"//evil.example/x", "/mount//evil.example/x"} {
+		answer, err := s.Send(scgitest.Get(uri))
+		require.NoError(t, err)
+		assert.Contains(t, string(answer), "Status: 404", uri)
+	}
+	_, body := s.ask(t, "GET", "/mount/x//y", "")
+	assert.Equal(t, "/x//y", body)
+}
+
+// Further variables are the operator's, in place of what this process has.
+func TestMoreEnvironment(t *testing.T) {
+	t.Setenv("TZ", "UTC")
+	s := alone(t, `printf 'Content-Type: a/b\n\n'; echo "$REDIRECT_STATUS $TZ $GIT_PROJECT_ROOT"`, func(h *cgihost.Host) {
+		h.Env = []string{"REDIRECT_STATUS=200", "TZ=Europe/Berlin", "GIT_PROJECT_ROOT=/srv/a=b c"}
+	})
+	_, body := s.ask(t, "GET", "/mount/cgi", "")
+	assert.Equal(t, "200 Europe/Berlin /srv/a=b c\n", body)
+	for _, text := range append([]string{"lower_2=", "_=x"}, s.host.Env...) {
+		assert.NoError(t, cgihost.CheckEnv(text))
+	}
+	for _, text := range []string{"", "NAME", "=x", "2A=x", "A-B=x", "A B=x", "A=\x00", "HTTP_HOST=x", "HTTP_X=", "SSL_X=1", "HTTPS=on", "SCRIPT_NAME=/x",
+		"PATH_INFO=/x", "REMOTE_USER=root", "REQUEST_METHOD=GET", "QUERY_STRING=", "CONTENT_LENGTH=0", "DOCUMENT_ROOT=/x", "SERVER_SOFTWARE=x", "REQUEST_URI=/"} {
+		assert.Error(t, cgihost.CheckEnv(text), text)
+	}
 }

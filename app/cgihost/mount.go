@@ -1,6 +1,7 @@
 package cgihost
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -71,7 +72,7 @@ func (h *Host) find(r *http.Request) (script, bool) {
 		return script{}, false
 	}
 	s, ok := best.find(r.URL.Path[len(best.Prefix):])
-	s.name = above(r) + best.Prefix + s.name
+	s.name = h.above(r) + best.Prefix + s.name
 	return s, ok
 }
 
@@ -99,23 +100,41 @@ func (m *Mount) find(rest string) (script, bool) {
 }
 
 // plain reports whether a path says what it seems to: it has no dot segments,
-// which front ends resolve, no NUL, and no slash that came encoded.
+// which front ends resolve, no NUL, and no slash that came encoded. Nor does it
+// begin with two slashes: to a client that is sent there it would be another host.
 func plain(r *http.Request) bool {
 	raw, _, _ := strings.Cut(r.RequestURI, "?")
-	if strings.Contains(strings.ToLower(raw), "%2f") || strings.Contains(r.URL.Path, "\x00") {
+	if strings.Contains(strings.ToLower(raw), "%2f") || strings.Contains(r.URL.Path, "\x00") || strings.HasPrefix(r.URL.Path, "//") {
 		return false
 	}
 	segments := strings.Split(r.URL.Path, "/")
 	return !slices.Contains(segments, ".") && !slices.Contains(segments, "..")
 }
 
-// above is the mount that StripMount took off, as the client wrote it, or as the
-// front end has it where it rewrote the path.
-func above(r *http.Request) string {
-	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
-		if mount, ok := strings.CutSuffix(u.Path, r.URL.Path); ok {
-			return mount
+// above is the path above r.URL.Path, which StripMount took off, as the front end
+// has it. It is never taken from REQUEST_URI: that is the client's, and may hold
+// whatever front ends clean away, such as "//host/..". Where SCRIPT_NAME and
+// PATH_INFO together are not the path, one of these holds: PATH_INFO is still
+// encoded or missing, and SCRIPT_NAME is the whole path (Apache); nothing was
+// taken off; or the front end splits nothing (nginx's stock scgi_params).
+func (h *Host) above(r *http.Request) string {
+	vars := scgi.Env(r)
+	name := vars.Get("SCRIPT_NAME")
+	for _, whole := range []string{name + vars.Get("PATH_INFO"), name} {
+		if above, ok := strings.CutSuffix(whole, r.URL.Path); ok {
+			return oneSlash(above)
 		}
 	}
-	return strings.TrimRight(scgi.Env(r).Get("SCRIPT_NAME"), "/")
+	if u, err := url.ParseRequestURI(r.RequestURI); err == nil && u.Path == r.URL.Path {
+		return ""
+	}
+	return oneSlash(strings.TrimRight(cmp.Or(h.Mount, name), "/"))
+}
+
+// oneSlash is a path that begins with one slash where it began with more.
+func oneSlash(path string) string {
+	if strings.HasPrefix(path, "//") {
+		return "/" + strings.TrimLeft(path, "/")
+	}
+	return path
 }

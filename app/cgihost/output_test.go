@@ -4,12 +4,15 @@ package cgihost_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -82,4 +85,43 @@ func TestNoSignalToAStranger(t *testing.T) {
 	var exit *exec.ExitError
 	require.True(t, errors.As(err, &exit), err)
 	assert.Equal(t, syscall.SIGTERM, exit.Sys().(syscall.WaitStatus).Signal())
+}
+
+// Linux ends a program with the thread that started it. A request's goroutine may
+// be locked to its thread and end with it: the program is another thread's.
+func TestTheThreadOfARequestMayEnd(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "program")
+	writeProgram(t, file, "#!/bin/sh\nwhile ! [ -e go ]; do sleep 0.02; done")
+	h := &cgihost.Host{}
+	defer h.Close()
+	var wait func() (*os.ProcessState, error)
+	var thread int
+	started := make(chan error)
+	start := func() {
+		runtime.LockOSThread() // and so the thread ends with the goroutine
+		thread = syscall.Gettid()
+		var err error
+		wait, err = h.Start(file)
+		started <- err
+	}
+	if runtime.LockOSThread(); syscall.Gettid() == syscall.Getpid() { // the first thread never ends
+		defer runtime.UnlockOSThread()
+	} else {
+		runtime.UnlockOSThread()
+	}
+	go start()
+	require.NoError(t, <-started)
+	defer func() {
+		_ = os.WriteFile(filepath.Join(dir, "go"), nil, 0o644) // it may be there already
+		_, _ = wait()
+	}()
+	require.Eventually(t, func() bool {
+		_, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", thread))
+		return errors.Is(err, os.ErrNotExist)
+	}, patience, time.Millisecond)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go"), nil, 0o644))
+	state, err := wait()
+	require.NoError(t, err)
+	assert.Equal(t, "exit status 0", state.String())
 }

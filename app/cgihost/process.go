@@ -15,7 +15,6 @@ import (
 // process is a running program, and whatever else is in its process group.
 type process struct {
 	cmd            *exec.Cmd
-	stdin          *os.File // nil when the request has no body
 	stdout, stderr *output
 	exited         chan struct{} // closed when the program itself has ended; it is not reaped yet
 
@@ -27,8 +26,9 @@ type process struct {
 // behind after its end, to come to an end too.
 const killGrace = 2 * time.Second
 
-// startProcess starts a program in a process group of its own.
-func startProcess(file string, env []string, hasBody bool) (*process, error) {
+// startProcess starts a program in a process group of its own. Its standard input
+// is stdin, or /dev/null when that is nil.
+func startProcess(file string, env []string, stdin *os.File) (*process, error) {
 	if !canAwaitExit {
 		return nil, fmt.Errorf("CGI programs on this system: %w", errors.ErrUnsupported)
 	}
@@ -36,7 +36,10 @@ func startProcess(file string, env []string, hasBody bool) (*process, error) {
 	p.cmd.Env, p.cmd.Dir = env, filepath.Dir(file) // RFC 3875, section 7.2
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	endWithParent(p.cmd.SysProcAttr)
-	theirs, err := p.openPipes(hasBody)
+	if stdin != nil { // a nil *os.File would be no nil Reader
+		p.cmd.Stdin = stdin
+	}
+	theirs, err := p.openPipes()
 	if err == nil {
 		err = p.cmd.Start()
 	}
@@ -55,51 +58,29 @@ func startProcess(file string, env []string, hasBody bool) (*process, error) {
 }
 
 // openPipes makes the pipes and returns the program's ends.
-func (p *process) openPipes(hasBody bool) (theirs []*os.File, err error) {
-	open := func(ours, its **os.File, weWrite bool) {
+func (p *process) openPipes() (theirs []*os.File, err error) {
+	open := func() (*output, *os.File) {
 		if err != nil {
-			return
+			return new(output), nil
 		}
 		var r, w *os.File
-		if r, w, err = os.Pipe(); err != nil {
-			return
+		if r, w, err = os.Pipe(); err == nil {
+			theirs = append(theirs, w)
 		}
-		*ours, *its = r, w
-		if weWrite {
-			*ours, *its = w, r
-		}
-		theirs = append(theirs, *its)
+		return &output{pipe: r}, w
 	}
-	var in, out, errs *os.File
-	p.stdout, p.stderr = new(output), new(output)
-	open(&p.stdout.pipe, &out, false)
-	open(&p.stderr.pipe, &errs, false)
-	if hasBody {
-		open(&p.stdin, &in, true)
-	}
-	if err != nil {
-		return theirs, err
-	}
+	var out, errs *os.File
+	p.stdout, out = open()
+	p.stderr, errs = open()
 	p.cmd.Stdout, p.cmd.Stderr = out, errs
-	if in != nil { // else it is /dev/null
-		p.cmd.Stdin = in
-	}
-	return theirs, nil
+	return theirs, err
 }
 
 func (p *process) closePipes() {
-	p.closeInput()
 	for _, output := range []*output{p.stdout, p.stderr} {
 		if output.pipe != nil { // opening may have failed
 			_ = output.pipe.Close() // it is only read
 		}
-	}
-}
-
-// closeInput ends the program's input, and a write to it that waits.
-func (p *process) closeInput() {
-	if p.stdin != nil {
-		_ = p.stdin.Close() // it may be closed already
 	}
 }
 

@@ -8,9 +8,8 @@ import (
 
 const canAwaitExit = true
 
-// endWithParent has the kernel end a program when this process is killed. Strictly
-// it is the end of the thread that started it; Go's threads stay, but for one
-// whose goroutine ends locked to it.
+// endWithParent has the kernel end a program when this process is killed; to be
+// exact, when the thread ends that started it: see starter.
 func endWithParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL }
 
 // awaitExit waits for the end of a child and does not reap it: until that is

@@ -7,130 +7,112 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"sync"
-	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/windsock-scgi/windsock/scgi"
 )
 
-// Why a program is ended before its time.
+// Why a program is ended before its time. Others are errClosed and what a spool
+// fails with.
 var (
 	errClientGone = errors.New("its client has gone")
 	errTooLong    = errors.New("it ran for longer than it may")
 	errTooMuch    = errors.New("it printed more than it may")
-	errBody       = errors.New("the request's body broke off")
-	errMalformed  = errors.New("its output is not as it should be") // of which the log knows more
-	errPanicked   = errors.New("the server has failed")             // which takes its way from here on
+	errMalformed  = errors.New("its output is not as it should be") // the log says more
+	errPanicked   = errors.New("the server has failed")             // the panic goes on from here
 )
 
-// answerSlack is what an answer may take after the program's time is over.
-const answerSlack = 10 * time.Second
-
-// run is a program's run for one request.
+// run is a program's run for one request. The request's goroutine copies the
+// output to the client; tend, in another one, sees the program to its end.
 type run struct {
 	host    *Host
 	process *process
 	ctx     context.Context // ends when the program is to be ended; its cause is why
 	stop    context.CancelCauseFunc
-	logger  zerolog.Logger
-	request *http.Request
+	logger  *zerolog.Logger
+	input   input
+	output  *spool
 	answer  *answer
-	cgi     *scgi.CGIWriter // its source
+	cgi     *scgi.CGIWriter // writes to answer
+	ended   chan struct{}   // closed when nothing is left of the program
 }
 
-// run runs a program and answers with what it prints.
-func (h *Host) run(w http.ResponseWriter, r *http.Request, s script) {
-	logger := h.Logger.With().Str("program", s.name).Logger()
+// run runs a program in a place, which leave gives back, and answers with what
+// it prints. It closes body. An error is an answer that is still to be given.
+func (h *Host) run(w http.ResponseWriter, r *http.Request, s script, body *spool, leave func()) error {
 	timed, cancel := context.WithTimeoutCause(context.WithoutCancel(r.Context()), h.timeout(), errTooLong)
 	defer cancel()
 	ctx, stop := context.WithCancelCause(timed)
 	defer stop(nil)
-	answer := &answer{ResponseWriter: w}
+	answer, logger := &answer{ResponseWriter: w}, h.logger(s)
+	run := &run{host: h, ctx: ctx, stop: stop, logger: logger, output: h.newSpool(), answer: answer, ended: make(chan struct{}),
+		cgi: &scgi.CGIWriter{Response: answer, Request: r, LocalRedirect: h.localRedirect(), Logger: slog.New(zerolog.NewSlogHandler(*logger))}}
+	defer run.output.close()
 	defer context.AfterFunc(r.Context(), func() {
-		if !answer.whole.Load() { // else the front end has all that it wants, and the program may finish
+		if !answer.whole.Load() { // otherwise the front end has all that it wants, and the program may finish
 			stop(errClientGone)
 		}
 	})()
-	p, err := h.start(s, environ(r, s, h.Software), r.ContentLength > 0, stop)
-	if err != nil {
-		logger.Error().Err(err).Str("file", s.file).Msg("a CGI program could not be started")
-		status := http.StatusBadGateway
-		if errors.Is(err, errClosed) {
-			status = http.StatusServiceUnavailable
-		}
-		http.Error(w, http.StatusText(status), status)
-		return
+	if err := run.start(s, environ(r, s, h.Software, h.Env), body); err != nil {
+		leave()
+		return err
 	}
-	defer h.forget(p)
-	// A client that takes its answer slowly must not hold a place for longer.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.timeout() + answerSlack)) // not every Response has one
-	run := &run{host: h, process: p, ctx: ctx, stop: stop, logger: logger, request: r, answer: answer, cgi: &scgi.CGIWriter{
-		Response: answer, Request: r, LocalRedirect: h.localRedirect(), Logger: slog.New(zerolog.NewSlogHandler(logger)),
-	}}
-	run.finish(run.copyAll())
+	go run.tend(leave)
+	return run.finish(run.copyAnswer())
 }
 
-// copyAll copies in all directions, and returns when nothing is left of the
-// program. An error is why its output ended before its time.
-func (r *run) copyAll() (err error) {
-	var beside sync.WaitGroup
-	if r.process.stdin != nil {
-		beside.Go(r.copyBody)
+// start starts the program.
+func (r *run) start(s script, env []string, body *spool) (err error) {
+	if r.input, err = newInput(body); err == nil {
+		r.process, err = r.host.start(s, env, r.input.stdin, r.stop)
 	}
-	beside.Go(func() { logLines(r.process.stderr, &r.logger) })
+	r.input.started()
+	if err == nil {
+		return nil
+	}
+	r.input.close()
+	switch {
+	case errors.Is(err, errStopping):
+		return err
+	case isExhausted(err):
+		err = fmt.Errorf("%w: %w", errExhausted, err)
+	}
+	return &startError{err}
+}
+
+// tend sees the program to its end, and gives its place back when nothing is
+// left of it. It waits for no client.
+func (r *run) tend(leave func()) {
+	defer close(r.ended)
+	defer leave()
+	defer r.host.forget(r.process)
+	var beside sync.WaitGroup
+	beside.Go(r.input.feed)
+	beside.Go(func() { logLines(r.process.stderr, r.logger) })
 	outputEnded, dead := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(dead)
 		r.process.supervise(r.ctx, outputEnded)
 	}()
-	err = errPanicked
-	defer func() { // even then nothing is left
-		if err != nil {
-			r.stop(err)
-		}
-		close(outputEnded)
-		<-dead
-		r.logEnd()
-		_ = r.request.Body.Close() // wakes copyBody, on either side
-		r.process.closeInput()
-		beside.Wait()
-		r.process.closePipes()
-	}()
-	return r.copyOutput()
-}
-
-// copyBody gives the program the request's body. It need not take it.
-func (r *run) copyBody() {
-	body := &bodyReader{Reader: r.request.Body}
-	_, _ = io.Copy(r.process.stdin, body) // that the program takes no more is its own decision
-	if body.err != nil {
-		// First its end, then that of its input: half a body is not to be
-		// taken for a whole one.
-		r.stop(fmt.Errorf("%w: %w", errBody, body.err))
-		return
+	err := r.collect()
+	if err != nil {
+		r.stop(err)
 	}
-	r.process.closeInput()
+	r.output.end(err)
+	close(outputEnded)
+	<-dead
+	r.logEnd()
+	r.input.endFeed()
+	beside.Wait()
+	r.input.close()
+	r.process.closePipes()
 }
 
-// bodyReader keeps what a body's reading failed with.
-type bodyReader struct {
-	io.Reader
-	err error
-}
-
-func (b *bodyReader) Read(p []byte) (int, error) {
-	n, err := b.Reader.Read(p)
-	if err != nil && err != io.EOF {
-		b.err = err
-	}
-	return n, err
-}
-
-// copyOutput copies what the program prints to the answer, until the end of that.
-func (r *run) copyOutput() error {
+// collect takes what the program prints, until the end of that. An error is why
+// it ended before its time.
+func (r *run) collect() error {
 	buf := make([]byte, 32<<10)
 	for left := r.host.maxOutput(); ; {
 		n, err := r.process.stdout.Read(buf)
@@ -141,12 +123,36 @@ func (r *run) copyOutput() error {
 			return errTooMuch
 		}
 		if n > 0 {
-			if err := r.write(buf[:n]); err != nil {
+			if _, err := r.output.Write(buf[:n]); err != nil {
 				return err
 			}
 		}
 		if err != nil {
 			return nil // io.EOF, or nobody is left who could write
+		}
+	}
+}
+
+// copyAnswer copies the output to the client, and returns when that has ended
+// and nothing is left of the program. An error is why it is not whole.
+func (r *run) copyAnswer() (err error) {
+	err = errPanicked
+	defer func() { // even then nothing is left
+		if err != nil {
+			r.stop(err)
+		}
+		<-r.ended
+	}()
+	for {
+		piece, err := r.output.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = r.write(piece)
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
@@ -182,27 +188,25 @@ func (r *run) logEnd() {
 }
 
 // finish ends the answer. cause is why the output ended before its time.
-func (r *run) finish(cause error) {
+func (r *run) finish(cause error) error {
 	status := 0
 	switch {
 	case cause == nil || r.answer.whole.Load():
 		_ = r.cgi.Close() // what is wrong is logged, and shows in the answer
-		return
+		return nil
 	case errors.Is(cause, errMalformed):
-		return // it is answered
+		return nil // it is answered
+	case r.cgi.Begun(), errors.Is(cause, errClientGone):
+		panic(http.ErrAbortHandler) // so that half an answer does not look whole
 	case errors.Is(cause, errTooLong):
 		status = http.StatusGatewayTimeout
-	case errors.Is(cause, errClosed):
-		status = http.StatusServiceUnavailable
 	case errors.Is(cause, errTooMuch):
 		status = http.StatusBadGateway
-	case errors.Is(cause, os.ErrDeadlineExceeded) && errors.Is(cause, errBody):
-		status = http.StatusRequestTimeout
-	case errors.Is(cause, errBody):
-		status = http.StatusBadRequest
-	}
-	if r.cgi.Begun() || status == 0 {
-		panic(http.ErrAbortHandler) // so that half an answer does not look whole
+	case errors.Is(cause, errClosed):
+		return errStopping
+	default:
+		return cause
 	}
 	http.Error(r.answer, http.StatusText(status), status)
+	return nil
 }

@@ -3,45 +3,22 @@
 package cgihost_test
 
 import (
-	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/windsock-scgi/windsock/app/admission"
+	"github.com/windsock-scgi/windsock/app/cgihost"
 	"github.com/windsock-scgi/windsock/scgi"
 	"github.com/windsock-scgi/windsock/scgi/scgitest"
 )
-
-// Each line of the body comes back as an event before the next one is sent.
-func TestBothWaysAtOnce(t *testing.T) {
-	s := serve(t, nil)
-	const line = "number 1\n"
-	conn, br := s.open(t, scgitest.Request("", "CONTENT_LENGTH", strconv.Itoa(3*len(line)), "SCGI", "1", "REQUEST_METHOD", "POST",
-		"REQUEST_URI", "/mount/cgi/events.sh"))
-	resp, err := scgi.ReadResponse(br, nil)
-	require.NoError(t, err, "the header comes at once")
-	assert.Equal(t, "text/event-stream", resp.Header.Get("Content-Type"))
-	events := bufio.NewReader(resp.Body)
-	for range 3 {
-		_, err := io.WriteString(conn, line)
-		require.NoError(t, err)
-		for _, want := range []string{"data: " + line, "\n"} {
-			got, err := events.ReadString('\n')
-			require.NoError(t, err)
-			require.Equal(t, want, got)
-		}
-	}
-	_, err = events.ReadByte()
-	assert.Equal(t, io.EOF, err)
-}
 
 func TestLargeBodies(t *testing.T) {
 	s := serve(t, nil)
@@ -58,34 +35,33 @@ func TestLargeBodies(t *testing.T) {
 	assert.NotContains(t, s.log.String(), "warn")
 }
 
-// A program that closes its input, or never reads it, while the client still
-// sends: the answer does not wait for the body.
+// A program that closes its input, or takes nothing of it, answers like any other,
+// whether its input is in memory or in a file.
 func TestBodyThatNobodyReads(t *testing.T) {
-	s := alone(t, `exec <&-; printf 'Content-Type: a/b\n\nno thanks'`, nil)
-	for _, sent := range []string{"some", ""} {
-		conn, br := s.open(t, scgitest.Request(sent, "CONTENT_LENGTH", "1000000", "SCGI", "1", "REQUEST_METHOD", "POST", "REQUEST_URI", "/mount/cgi"))
-		require.NoError(t, conn.SetReadDeadline(time.Now().Add(patience/2))) // the server waits for patience
-		resp, err := scgi.ReadResponse(br, nil)
-		require.NoError(t, err)
-		body, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
-		assert.Equal(t, "no thanks", string(body))
-		require.NoError(t, conn.Close())
+	closes := alone(t, `exec <&-; printf 'Content-Type: a/b\n\nno thanks'`, nil)
+	ignores := alone(t, `printf 'Content-Type: a/b\n\nno thanks'`, nil)
+	for _, size := range []int{1, cgihost.MaxMemory, cgihost.MaxMemory + 1, 1 << 20} {
+		for _, s := range []*site{closes, ignores} {
+			resp, body := s.ask(t, "POST", "/mount/cgi", strings.Repeat("x", size))
+			assert.Equal(t, "200 no thanks", fmt.Sprint(resp.StatusCode, " ", body), size)
+		}
+	}
+	for _, s := range []*site{closes, ignores} {
+		s.host.Close()
+		assert.Empty(t, s.log.String())
 	}
 }
 
-// Half a body is not taken for a whole one: the program is ended before its
-// input is.
+// Half a body is not taken for a whole one: no program is started for it.
 func TestBodyThatBreaksOff(t *testing.T) {
-	mark := filepath.Join(t.TempDir(), "end-of-input")
-	s := alone(t, `cat >/dev/null; touch '`+mark+`'`, nil)
+	mark := filepath.Join(t.TempDir(), "started")
+	s := alone(t, `touch '`+mark+`'`, nil)
 	conn, br := s.open(t, scgitest.Request("half", "CONTENT_LENGTH", "8", "SCGI", "1", "REQUEST_METHOD", "POST", "REQUEST_URI", "/mount/cgi"))
 	require.NoError(t, conn.(*net.UnixConn).CloseWrite())
 	resp, err := scgi.ReadResponse(br, nil)
 	require.NoError(t, err)
 	assert.Equal(t, http.StatusBadRequest, resp.StatusCode)
 	assert.NoFileExists(t, mark)
-	assert.Contains(t, s.log.String(), "the request's body broke off")
 }
 
 func TestErrorsAreLogged(t *testing.T) {
@@ -123,10 +99,15 @@ func TestBrokenOutput(t *testing.T) {
 	}
 }
 
-// A local redirect runs the other program in the place of the first; where there
-// is none, the client is sent there.
+// A local redirect runs the other program, also where there is only one place, with
+// a large body that the first program had; where there is none, the client is sent
+// there.
 func TestLocalRedirect(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t, func(h *cgihost.Host) { h.Gate = admission.Gate{Places: 1} })
+	for range 3 {
+		resp, body := s.ask(t, "POST", "/mount/cgi/redirect-local.sh", strings.Repeat("x", 1<<20))
+		assert.Equal(t, "200 hello", fmt.Sprint(resp.StatusCode, " ", body))
+	}
 	resp, body := s.ask(t, "POST", "/mount/cgi/redirect-local.sh", "body")
 	assert.Equal(t, http.StatusOK, resp.StatusCode)
 	assert.Equal(t, "hello", body)

@@ -51,6 +51,7 @@ func (w *writer) append(batch []app.Message) (receipts []app.Receipt, err error)
 		return nil, err
 	}
 	w.index.wrote(indexed)
+	w.grown.add(batch)
 	return receipts, nil
 }
 

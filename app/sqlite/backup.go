@@ -19,11 +19,11 @@ import (
 // This file copies a store while it is in use, into one file that is whole or
 // not there.
 //
-// The copy is a prefix of the log, and the log goes on: whoever puts it in the
-// log's place gives out seqs anew that readers have seen as other messages. So
-// it is marked, and the first to open it for writing takes the mark away and
-// gives it a name of its own. From then on it is another log, of which those
-// readers are told. Until then it has the old name, which is the truth.
+// The copy is a prefix of the log, and the log goes on: in the log's place the copy
+// would give out seqs that readers have seen as other messages. So it is marked.
+// Restore gives the log a new name, and so does the first that opens the copy itself
+// for writing: from then on it is another log, and those readers are told. Until
+// then it has the old name, which is the truth.
 
 // backupMark is meta's key for it: when the copy was made.
 const backupMark = "backup"
@@ -60,7 +60,7 @@ func Backup(ctx context.Context, path, to string, replace bool, progress func(do
 	}
 	c, err := backup(ctx, path, to, replace, progress)
 	if err != nil {
-		return Copied{}, fmt.Errorf("sqlite: copying the store %s to %s: %w", path, to, damage(err))
+		return Copied{}, fmt.Errorf("sqlite: copying the store %s to %s: %w", path, to, damage(ended(ctx, err)))
 	}
 	return c, nil
 }
@@ -119,7 +119,7 @@ func vacant(ctx context.Context, to string, replace bool) error {
 		return fmt.Errorf("it is there already: choose another name (%w)", fs.ErrExist)
 	}
 	// A store that is in use has no mark, and a backup that has one is nobody's.
-	r, err := openReadOnly(to)
+	r, err := openLocated(to)
 	if err != nil {
 		return fmt.Errorf("only a backup is replaced: %w", err)
 	}
@@ -304,16 +304,21 @@ func (r *Reader) backupMark(ctx context.Context) (made string, err error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}
-	return made, err
+	return made, ended(ctx, err)
 }
 
-// rename gives a backup that is written to from now on a name of its own.
+// rename gives a backup that is written to from now on a new name.
 func (w *writer) rename() error {
 	var marked bool
 	err := w.conn.queryRow(context.Background(), "SELECT count(*) FROM meta WHERE key = ?", []any{backupMark}, &marked)
 	if err != nil || !marked {
 		return err
 	}
+	return w.takeName()
+}
+
+// takeName gives the log a new name. It is no backup any more.
+func (w *writer) takeName() error {
 	return w.transact(func() error {
 		if err := w.conn.run("UPDATE meta SET value = ? WHERE key = 'name'", randomName()); err != nil {
 			return err

@@ -70,7 +70,10 @@ type checker struct {
 	// undisturbed returns an error once the store is no more what it was when
 	// the checking began.
 	undisturbed func() error
+	newest      int64 // the highest seq, as far as it can be read
 }
+
+var _ salvager = (*checker)(nil)
 
 // errDisturbed ends the look at a store that is not at rest.
 var errDisturbed = errors.New("it was written to meanwhile")
@@ -86,6 +89,9 @@ func (c *checker) check(ctx context.Context, path string) error {
 	}
 	if !made {
 		return fmt.Errorf("no store there: %w", fs.ErrNotExist)
+	}
+	if err := checkNames(path); err != nil {
+		return err
 	}
 	err = c.checkResting(ctx, path)
 	if !errors.Is(err, errDisturbed) {
@@ -117,9 +123,6 @@ func (c *checker) checkResting(ctx context.Context, path string) error {
 }
 
 func (c *checker) readResting(ctx context.Context, path string) error {
-	if err := checkWAL(path); err != nil {
-		return err
-	}
 	r, err := openResting(path)
 	if err != nil {
 		return err
@@ -151,8 +154,10 @@ func (c *checker) read(ctx context.Context, r *Reader) (err error) {
 	if !logName.MatchString(c.Log) {
 		c.fault("the log's name %q is not 16 hex digits", c.Log)
 	}
-	if c.Backup, err = r.backupMark(ctx); err != nil {
+	if c.Backup, err = r.backupMark(ctx); isDamage(err) || isMisfit(err) {
 		c.fault("its settings cannot be read: %v", err)
+	} else if err != nil {
+		return err
 	}
 	if err := r.view(ctx, func(tx *sql.Tx) error { return c.schema(ctx, tx) }); err != nil {
 		return err
@@ -177,35 +182,28 @@ var logName = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
 // messages reads them page by page.
 func (c *checker) messages(ctx context.Context, r *Reader) error {
-	_, newest, _ := r.ends(ctx) // for progress; what is wrong shows below
-	for after := int64(math.MinInt64); ; {
-		if err := c.undisturbed(); err != nil {
-			return err
-		}
-		found, err := r.raw(ctx, after, 1000)
-		for i := range found {
-			c.message(&found[i])
-			after = found[i].Seq
-		}
-		var damaged *damagedMessage
-		switch {
-		case errors.As(err, &damaged):
-			c.fault("message %d: %s", damaged.seq, damaged.reason)
-			if len(found) == 0 {
-				after++ // or it would go round in circles
-			}
-			after = max(after, damaged.seq)
-		case isDamage(err):
-			if after = c.skip(ctx, r, after, err); after == math.MaxInt64 {
-				return ctx.Err()
-			}
-		case err != nil:
-			return c.unreadable(err)
-		case len(found) == 0:
-			return nil
-		}
-		c.progress("checking messages", after, newest)
+	_, c.newest, _ = r.ends(ctx) // for progress; what is wrong shows below
+	_, err := r.salvage(ctx, math.MinInt64, c)
+	if err != nil {
+		return c.unreadable(err)
 	}
+	return nil
+}
+
+// before implements salvager.
+func (c *checker) before(after int64) error {
+	if c.Messages > 0 {
+		c.progress("checking messages", after, c.newest)
+	}
+	return c.undisturbed()
+}
+
+// page implements salvager.
+func (c *checker) page(found []app.Entry) error {
+	for i := range found {
+		c.message(&found[i])
+	}
+	return nil
 }
 
 // message looks at one. Those that are out of order do not come here.
@@ -222,46 +220,14 @@ func (c *checker) message(e *app.Entry) {
 	}
 }
 
-// skip says which messages cannot be read for the error that came after a seq,
-// and returns the seq after which there are some that can, or the highest there
-// is when there is none. It tries further and further away, then goes back half
-// by half: what cannot be read is whole pages.
-func (c *checker) skip(ctx context.Context, r *Reader, after int64, cause error) int64 {
-	readable := func(after int64) bool {
-		_, err := r.raw(ctx, after, 1)
-		return !isDamage(err)
-	}
-	after = max(after, 0)
-	bad, good := after, int64(math.MaxInt64)
-	for step := int64(1); step < math.MaxInt64/2-after; step *= 2 {
-		if readable(after + step) {
-			good = after + step
-			break
-		}
-	}
-	if good == math.MaxInt64 {
-		c.fault("messages from %d on cannot be read: %v", after+1, cause)
-		return good
-	}
-	for good-bad > 1 {
-		if middle := bad + (good-bad)/2; readable(middle) {
-			good = middle
-		} else {
-			bad = middle
-		}
-	}
-	c.fault("messages from %d to %d cannot be read, if there are any: %v", after+1, good, cause)
-	return good
-}
-
 // ends returns the lowest and the highest seq.
 func (r *Reader) ends(ctx context.Context) (oldest, newest int64, err error) {
-	var s seqs
+	var x extent
 	err = r.view(ctx, func(tx *sql.Tx) error {
-		s, err = span(ctx, tx)
+		x, err = span(ctx, tx)
 		return err
 	})
-	return s.oldest, s.newest, err
+	return x.oldest, x.newest, err
 }
 
 // strayKeysSQL finds the keys that stand for no message, or one of another

@@ -20,6 +20,11 @@ const (
 	checkpointRetry = 1_000
 )
 
+// restartPatience is how long, in milliseconds, restart waits for readers. To read a
+// page takes much less, even on a busy machine. A backup or a check, in another
+// process, may take much longer: then it is tried again once the log is twice as long.
+const restartPatience = 1_000
+
 // trimWAL checkpoints when the write-ahead log has become long. SQLite would do
 // so by itself at a commit, but drop the error: a failed sync of the file would
 // go unnoticed, and a later one would succeed without having written what the
@@ -40,7 +45,14 @@ func (w *writer) trimWAL() error {
 		return classify("looking at the write-ahead log", err)
 	}
 	w.logged = pages
-	if pages < w.trimAt || pages-copied < min(checkpointRetry, w.trimAt) {
+	if pages < w.trimAt {
+		w.restartAt = 0
+		return nil
+	}
+	if pages >= max(w.restartAt, w.trimAt+w.trimAt/2) {
+		return w.restart()
+	}
+	if pages-copied < min(checkpointRetry, w.trimAt) {
 		return nil
 	}
 	return w.checkpoint()
@@ -54,5 +66,25 @@ func (w *writer) checkpoint() error {
 		return classify("copying the write-ahead log back", err)
 	}
 	w.logged = pages
+	return nil
+}
+
+// restart copies all of the write-ahead log back and waits until nobody reads from it:
+// then the next commit writes at its beginning. By itself SQLite does that only at a
+// commit that finds no reader there, and while pages are read all the time there is
+// none. Readers that begin meanwhile read from the file, so the wait is only for those
+// that were there before.
+func (w *writer) restart() error {
+	if err := w.conn.setBusyTimeout(restartPatience); err != nil {
+		return classify("setting how long to wait for readers", err)
+	}
+	pages, _, err := w.conn.walCheckpoint(sqlite3.SQLITE_CHECKPOINT_RESTART)
+	if err != nil {
+		return classify("copying the write-ahead log back", err)
+	}
+	w.logged, w.restartAt = pages, 2*pages // which it does not come to, unless somebody still reads
+	if err := w.conn.setBusyTimeout(busyTimeout); err != nil {
+		return classify("setting how long to wait for a lock", err)
+	}
 	return nil
 }

@@ -12,9 +12,9 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// This file, and no other, calls SQLite's C interface: for the one connection
-// that writes, where database/sql and its driver would take a third of what a
-// message costs. They make an interface value of every argument, allocate C
+// This file and interrupt.go, and no other, call SQLite's C interface: for the one
+// connection that writes, where database/sql and its driver would take a third of
+// what a message costs. Those make an interface value of every argument, allocate C
 // memory for every text and free it, and lock at every call of SQLite's.
 
 // connection is one to a file. Nothing locks here (SQLITE_OPEN_NOMUTEX): whoever
@@ -48,7 +48,12 @@ func (c *connection) open(path string) error {
 	if err := c.result(code); err != nil {
 		return err
 	}
-	return c.result(sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, busyTimeout))
+	return c.setBusyTimeout(busyTimeout)
+}
+
+// setBusyTimeout sets for how many milliseconds a lock is waited for.
+func (c *connection) setBusyTimeout(ms int32) error {
+	return c.result(sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, ms))
 }
 
 // close closes the connection, of which no statement may be left. The last one

@@ -1,6 +1,8 @@
 package sqlite_test
 
 import (
+	"database/sql"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -127,6 +129,53 @@ func TestTrimWAL(t *testing.T) {
 	pages, _ = state()
 	assert.Less(t, pages, 100, "and catches up after it")
 	assert.Equal(t, entries(1, n), readAll(t, log))
+}
+
+// However many read, the write-ahead log has a bound: it is begun again though there
+// is no moment at which nobody reads.
+func TestTrimWALWhileReading(t *testing.T) {
+	log := open(t, newPath(t))
+	log.TrimAt(100)
+	store(t, log, 1, 10)
+	begin := func() (*sql.Tx, error) {
+		tx, err := log.Readers().BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
+		if err != nil {
+			return nil, err
+		}
+		var n int
+		return tx, tx.QueryRow("SELECT max(seq) FROM messages").Scan(&n)
+	}
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 2 { // with two connections each
+		tx, err := begin()
+		require.NoError(t, err)
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					assert.NoError(t, tx.Rollback())
+					return
+				default:
+				}
+				next, err := begin()
+				if !assert.NoError(t, errors.Join(err, tx.Rollback())) {
+					return
+				}
+				tx = next
+			}
+		})
+	}
+	most := 0
+	for n := 11; n < 6000; n += 20 {
+		store(t, log, n, n+19)
+		var busy, pages, copied int
+		require.NoError(t, log.Query("PRAGMA wal_checkpoint(NOOP)", &busy, &pages, &copied))
+		most = max(most, pages)
+	}
+	close(stop)
+	readers.Wait()
+	assert.Less(t, most, 150+100, "a batch is less than a hundred pages")
 }
 
 // Whoever is killed while a store is made leaves no store, or a whole one.

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -15,6 +16,38 @@ func damage(err error) error {
 		return fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	return err
+}
+
+// ended returns the context's error in place of err once the context has ended.
+// database/sql then closes what is being read, so err may be any error, or a row
+// that was never read: neither says anything about the store.
+func ended(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// readError wraps an error of reading with what was attempted. It matches
+// app.ErrUnavailable when the store could not be read just then, and says what to
+// do when SQLite found damage.
+func readError(attempt string, err error) error {
+	err = damage(err)
+	if isPassing(err) {
+		err = fmt.Errorf("%w: %w", app.ErrUnavailable, err)
+	}
+	return fmt.Errorf("sqlite: %s: %w", attempt, err)
+}
+
+// isPassing reports whether SQLite could not read for a reason that is not the
+// store's: a lock that somebody held for too long, or no memory or descriptor left.
+func isPassing(err error) bool {
+	switch code(err) & 0xff {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT,
+		sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_CANTOPEN:
+		return true
+	}
+	return false
 }
 
 // classify wraps an error of SQLite's with what was attempted and, where it is

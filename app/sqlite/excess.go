@@ -2,7 +2,8 @@ package sqlite
 
 import (
 	"context"
-	"fmt"
+	"math"
+	"sync"
 	"time"
 
 	"github.com/windsock-scgi/windsock/app"
@@ -23,20 +24,38 @@ const (
 	rowOverhead = 200
 )
 
+// finder finds what is to be pruned, with a connection of its own: those that
+// clients read with may all be busy.
+type finder struct {
+	*Reader
+
+	mu                  sync.Mutex // guards what follows; held during each look
+	messages, addresses skipped
+}
+
+// skipped is a run of messages that were received by a wrong clock, and are not to be
+// looked at again.
+type skipped struct {
+	through int64 // up to this seq
+	floor   int64 // they were compared with this time, in UNIX microseconds
+	soonest int64 // when the first of them that is from the future can be right
+}
+
 // Excess implements app.Pruner. It reads beside the writer and holds nobody up.
 //
 // Keep.Bytes bounds FILE, a 64th less, which is for what comes in meanwhile.
-// Beside it is FILE-wal: at most 160 MB, while no reader holds checkpoints up.
 // Without a bound the file shrinks as long as more than a quarter of it is free;
 // either becomes visible in its length with the next checkpoint.
 func (l *Log) Excess(ctx context.Context, keep app.Keep, now time.Time) (app.Cut, error) {
-	r := l.reader
+	f := &l.excess
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, find := range []func(context.Context, app.Keep, time.Time) (app.Cut, error){
-		r.oldMessages, r.tooManyBytes, r.oldAddresses, r.unusedSpace,
+		f.tooManyBytes, f.oldMessages, f.oldAddresses, f.unusedSpace,
 	} {
 		cut, err := find(ctx, keep, now)
 		if err != nil {
-			return app.Cut{}, fmt.Errorf("sqlite: looking for what to prune: %w", err)
+			return app.Cut{}, readError("looking for what to prune", ended(ctx, err))
 		}
 		if cut != (app.Cut{}) {
 			cut.Now = now
@@ -46,64 +65,77 @@ func (l *Log) Excess(ctx context.Context, keep app.Keep, now time.Time) (app.Cut
 	return app.Cut{}, nil
 }
 
-func (r *Reader) oldMessages(ctx context.Context, keep app.Keep, now time.Time) (cut app.Cut, err error) {
+func (f *finder) oldMessages(ctx context.Context, keep app.Keep, now time.Time) (cut app.Cut, err error) {
 	if keep.Age == 0 {
 		return cut, nil
 	}
-	m, err := readMarks(ctx, database{r.db})
+	m, err := readMarks(ctx, database{f.db})
 	if err != nil {
 		return cut, err
 	}
-	cut.Messages, err = r.outlived(ctx, m.pruned, m.received, keep.Age, now)
+	cut.Messages, err = f.outlived(ctx, &f.messages, m.pruned, m.received, keep.Age, now)
 	return cut, err
 }
 
-func (r *Reader) oldAddresses(ctx context.Context, keep app.Keep, now time.Time) (cut app.Cut, err error) {
+func (f *finder) oldAddresses(ctx context.Context, keep app.Keep, now time.Time) (cut app.Cut, err error) {
 	if keep.Addresses == 0 {
 		return cut, nil
 	}
-	m, err := readMarks(ctx, database{r.db})
+	m, err := readMarks(ctx, database{f.db})
 	if err != nil {
 		return cut, err
 	}
-	cut.Addresses, err = r.outlived(ctx, m.blanked, 0, keep.Addresses, now)
+	cut.Addresses, err = f.outlived(ctx, &f.addresses, m.blanked, 0, keep.Addresses, now)
 	return cut, err
 }
 
 // outlived returns up to where messages after a seq were received longer ago than
-// age, 0 when none was.
+// age, 0 when none was. It looks at 10,000 such messages at most: more are found when
+// these are gone.
 //
 // seq is the order in which they came; where their times say otherwise, the clock
 // was wrong. A message that seems to come from the future, or to be older than
 // those before it, of which the latest came at floor, goes with the next one
 // whose time can be right. So a wrong time throws nothing away early, and keeps
-// nothing for ever.
-func (r *Reader) outlived(ctx context.Context, after, floor int64, age time.Duration, now time.Time) (through int64, err error) {
+// nothing for ever. Such messages are skipped the next time, until one of them can
+// be right.
+func (f *finder) outlived(ctx context.Context, skip *skipped, after, floor int64, age time.Duration, now time.Time) (through int64, err error) {
 	before, latest := now.Add(-age).UnixMicro(), now.UnixMicro()
 	slack := clockSlack.Microseconds()
 	if floor > latest {
 		floor = 0 // it was noted by a clock that was ahead
 	}
-	err = r.walk(ctx, after, func(seq, received, _ int64) (more bool) {
+	if skip.floor != floor || latest+slack >= skip.soonest {
+		*skip = skipped{floor: floor, soonest: math.MaxInt64}
+	}
+	old := 0
+	err = f.walk(ctx, max(after, skip.through), func(seq, received int64) (more bool) {
 		switch {
 		case received > latest+slack, received < floor-slack:
+			if old == 0 {
+				skip.through = seq
+				if received > latest+slack {
+					skip.soonest = min(skip.soonest, received)
+				}
+			}
 			return true
 		case received >= before:
 			return false
 		}
 		through, floor = seq, max(floor, received)
-		return true
+		old++
+		return old < maxExamined
 	})
 	return through, err
 }
 
-// tooManyBytes finds the oldest messages that take about what is over the bound,
-// a step of them at most: how much that makes free is seen only then.
-func (r *Reader) tooManyBytes(ctx context.Context, keep app.Keep, _ time.Time) (cut app.Cut, err error) {
+// tooManyBytes finds how much is over the bound. That is deleted from the old end, and
+// looked up again after each step: how much a step makes free is seen only then.
+func (f *finder) tooManyBytes(ctx context.Context, keep app.Keep, _ time.Time) (cut app.Cut, err error) {
 	if keep.Bytes == 0 {
 		return cut, nil
 	}
-	u, err := readUsage(ctx, database{r.db})
+	u, err := readUsage(ctx, database{f.db})
 	if err != nil {
 		return cut, err
 	}
@@ -113,19 +145,16 @@ func (r *Reader) tooManyBytes(ctx context.Context, keep app.Keep, _ time.Time) (
 	if over <= 0 {
 		return cut, nil
 	}
-	n := 0
-	over += reserve
-	err = r.walk(ctx, 0, func(seq, _, size int64) (more bool) {
-		cut.Messages, cut.Hurry = seq, used > keep.Bytes
-		over -= size + rowOverhead
-		n++
-		return over > 0 && n < pruneRows
-	})
-	return cut, err
+	err = f.db.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM messages").Scan(&cut.Messages)
+	if err != nil || cut.Messages == 0 { // there is nothing that could go
+		return app.Cut{}, err
+	}
+	cut.Bytes, cut.Hurry = over+reserve, used > keep.Bytes
+	return cut, nil
 }
 
-func (r *Reader) unusedSpace(ctx context.Context, keep app.Keep, _ time.Time) (cut app.Cut, err error) {
-	u, err := readUsage(ctx, database{r.db})
+func (f *finder) unusedSpace(ctx context.Context, keep app.Keep, _ time.Time) (cut app.Cut, err error) {
+	u, err := readUsage(ctx, database{f.db})
 	if err != nil || !u.shrinks {
 		return cut, err
 	}
@@ -139,21 +168,21 @@ func (r *Reader) unusedSpace(ctx context.Context, keep app.Keep, _ time.Time) (c
 
 // walk shows the messages after a seq, until see wants no more. It reads a number
 // of them at a time: a long transaction would hold up the checkpoints.
-func (r *Reader) walk(ctx context.Context, after int64, see func(seq, received, size int64) (more bool)) error {
+func (r *Reader) walk(ctx context.Context, after int64, see func(seq, received int64) (more bool)) error {
 	for more := true; more; {
 		n := 0
-		rows, err := r.db.QueryContext(ctx, `SELECT seq, received, octet_length(data)
+		rows, err := r.db.QueryContext(ctx, `SELECT seq, received
 			FROM messages WHERE seq > ? ORDER BY seq LIMIT ?`, after, maxExamined)
 		if err != nil {
 			return err
 		}
 		for more && rows.Next() {
-			var received, size int64
-			if err := rows.Scan(&after, &received, &size); err != nil {
+			var received int64
+			if err := rows.Scan(&after, &received); err != nil {
 				rows.Close()
 				return err
 			}
-			more = see(after, received, size)
+			more = see(after, received)
 			n++
 		}
 		rows.Close() // what it would say, Err says

@@ -3,10 +3,14 @@ package sqlite
 import "database/sql"
 
 // What the tests reach inside for.
-var Meaning = meaning
+var (
+	Meaning      = meaning
+	IsMountPoint = isMountPoint
+)
 
 const (
 	MaxExamined   = maxExamined
+	MaxUnwatched  = maxUnwatched
 	MaxPageBytes  = maxPageBytes
 	SchemaVersion = schemaVersion
 	IndexIDs      = indexIDs
@@ -16,6 +20,7 @@ const (
 )
 
 func (l *Log) Readers() *sql.DB { return l.reader.db }
+func (l *Log) Finder() *sql.DB  { return l.excess.db }
 func (r *Reader) DB() *sql.DB   { return r.db }
 
 // Query reads a row through the connection that writes.

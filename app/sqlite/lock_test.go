@@ -30,6 +30,7 @@ var roles = map[string]func(path string) int{
 	"full":            fullRole,
 	"full prune":      fullPruneRole,
 	"backup":          backupRole,
+	"restore":         restoreRole,
 	"prune":           pruneRole,
 	"faulty prune":    faultyPruneRole,
 }

@@ -8,10 +8,11 @@
 // One process writes, which a lock on FILE.lock makes sure of; any number
 // reads meanwhile, from any process, see [OpenReadOnly]. The file must be on a
 // local file system, since WAL mode shares memory between processes; beside it
-// lie FILE-wal and FILE-shm. As long as FILE-wal is there it is part of the
-// store: who copies or moves the one copies or moves the other, and who puts an
-// older FILE back removes both first, with nobody having the store open. Open
-// refuses what it can tell is mixed up, which is not everything.
+// lie FILE-wal and FILE-shm. As long as FILE-wal is there it is part of the store:
+// the one is not to be moved or copied without the other. An older copy is put back
+// by [Restore], never by hand: SQLite applies FILE-wal to whatever file it lies
+// beside, and nothing tells that the two do not belong together. All three are found
+// by FILE's name, so it must have only one; symbolic links to it are followed.
 //
 // Limits: SQLite's own (281 TB, 2^63 sequence numbers). Operating systems: those
 // that have flock.
@@ -30,6 +31,7 @@ import (
 // Log is a store that is open for writing. It is safe for concurrent use.
 type Log struct {
 	reader *Reader
+	excess finder   // what is to be pruned
 	lock   *os.File // what keeps a second writer out, until it is closed
 
 	mu     sync.Mutex // guards what follows; held while a batch is stored
@@ -65,7 +67,7 @@ func (l *Log) Close() error {
 	}
 	l.closed = true
 	// First the readers here, who would hold up the checkpoint.
-	errs := []error{l.reader.Close()}
+	errs := []error{l.reader.Close(), l.excess.Close()}
 	if l.failed == nil { // or it has been said already
 		errs = append(errs, l.writer.checkpoint())
 	}
@@ -83,6 +85,9 @@ func (l *Log) letGo() error {
 	var errs []error
 	if l.reader != nil {
 		errs = append(errs, l.reader.Close())
+	}
+	if l.excess.Reader != nil {
+		errs = append(errs, l.excess.Close())
 	}
 	if l.writer != nil {
 		errs = append(errs, l.writer.close())

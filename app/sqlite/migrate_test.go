@@ -20,6 +20,12 @@ var schema1 string
 // makeVersion1 makes a store as it was made at schema version 1, with messages
 // 1 to n, of which the second has a key.
 func makeVersion1(t *testing.T, path string, n int) {
+	t.Helper()
+	makeVersion1Of(t, path, messages(1, n))
+}
+
+func makeVersion1Of(t *testing.T, path string, all []app.Message) {
+	t.Helper()
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: "_journal_mode=WAL"}).String())
 	require.NoError(t, err)
 	db.SetMaxOpenConns(1)
@@ -30,8 +36,7 @@ func makeVersion1(t *testing.T, path string, n int) {
 	exec("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = 0x7773636b; PRAGMA user_version = 1;" + schema1)
 	exec("INSERT INTO meta VALUES ('name', '0123456789abcdef')")
 	exec("BEGIN")
-	for i := 1; i <= n; i++ {
-		m := message(i)
+	for _, m := range all {
 		var address any
 		if m.Address.IsValid() {
 			address = m.Address.String()
@@ -42,8 +47,8 @@ func makeVersion1(t *testing.T, path string, n int) {
 			m.Received.UnixMicro(), address, string(m.Data))
 	}
 	exec("COMMIT")
-	if n >= 2 {
-		exec("INSERT INTO keys VALUES (?, ?, 2)", message(2).Callsign, []byte("a"))
+	if len(all) >= 2 {
+		exec("INSERT INTO keys VALUES (?, ?, 2)", all[1].Callsign, []byte("a"))
 	}
 	require.NoError(t, db.Close())
 }

@@ -58,8 +58,9 @@ type model struct {
 	deeds  map[string]int
 
 	known
-	oldest int64 // what is before was pruned
-	shell  bool  // something was deleted behind the store's back
+	oldest  int64 // what is before was pruned
+	shell   bool  // something was deleted behind the store's back
+	noShell bool  // nothing is to be deleted so
 }
 
 // known is what a store knows.
@@ -103,7 +104,7 @@ func (m *model) step(t *testing.T) {
 		{"delete", 2, m.delete},
 		{"reopen", 6, m.reopen},
 		{"crash", 6, m.crash},
-		{"restore", 1, m.restore},
+		{"restore", 2, m.restore},
 	}
 	n := 0
 	for _, d := range deeds {
@@ -230,7 +231,7 @@ func (m *model) prune(t *testing.T) {
 // delete does what an operator's shell can, but does not take the newest, whose
 // seq the next process would give again.
 func (m *model) delete(t *testing.T) {
-	if m.next <= m.oldest+1 {
+	if m.noShell || m.next <= m.oldest+1 {
 		return
 	}
 	seq := m.oldest + m.random.Int64N(m.next-1-m.oldest)
@@ -258,11 +259,19 @@ func (m *model) crash(t *testing.T) {
 	m.open(t, path)
 }
 
-// restore goes on with a backup.
+// restore goes on with what is restored of a backup or an export, or with a backup
+// as it is. What a shell did to the store is damage to a backup of it, and an export
+// has no seqs when no message is kept.
 func (m *model) restore(t *testing.T) {
-	path := newPath(t)
-	_, err := sqlite.Backup(t.Context(), m.path, path, false, nil)
-	require.NoError(t, err)
+	var path string
+	switch backup := backUp(t, m.path); {
+	case m.random.IntN(2) == 0 && len(m.rows) > 0:
+		path = mustRestore(t, written(t, export(t, m.path, 0).lines()))
+	case m.random.IntN(2) == 0 && !m.shell:
+		path = mustRestore(t, backup)
+	default:
+		path = backup
+	}
 	require.NoError(t, m.log.Close())
 	m.open(t, path)
 }

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,14 +16,23 @@ import (
 // there is none; its folder must exist. It refuses, and leaves alone, a file
 // that is not a store, a store that a newer windsock made, one that another
 // process is writing to, which it names, and a write-ahead log whose store is
-// not there or, as far as that shows, is an older copy.
+// not there. It refuses a store that has more than one hard link, too, or that is
+// mounted by itself.
 //
 // A full disk does not keep a store from being opened and read: Append returns
 // app.ErrDiskFull until there is space. But FILE-shm must be there, as it is
 // after a kill, or find its 32 KiB: otherwise it is Open that returns that.
-func Open(path string) (*Log, error) {
-	l, err := open(path)
-	if err != nil {
+func Open(path string) (*Log, error) { return OpenContext(context.Background(), path) }
+
+// OpenContext is Open, and gives up when ctx ends: its error matches ctx's then, and
+// the store is as it was. That interrupts a migration and the reading of what the
+// writer keeps in mind. It does not interrupt a call on the disk.
+func OpenContext(ctx context.Context, path string) (*Log, error) {
+	l, err := open(ctx, path)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, fmt.Errorf("sqlite: opening the store %s: %w: %w", path, ctx.Err(), err)
+	case err != nil:
 		return nil, notOpened(err, "sqlite: opening the store %s", path)
 	}
 	return l, nil
@@ -42,28 +52,39 @@ func notOpened(err error, format string, path string) error {
 	return fmt.Errorf(format+": %w", path, err)
 }
 
-func open(path string) (*Log, error) {
+func open(ctx context.Context, path string) (*Log, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	path, err := locate(path)
 	if err != nil {
 		return nil, err
 	}
-	// Before the lock, so that a file that is not ours gets none beside it.
-	if _, err := exists(path); err != nil {
-		return nil, err
-	}
-	lock, err := acquire(path + ".lock")
+	lock, err := lockStore(path)
 	if err != nil {
 		return nil, err
 	}
 	l := &Log{lock: lock}
-	if err := l.open(path); err != nil {
+	if err := l.open(ctx, path); err != nil {
 		return nil, errors.Join(err, l.letGo())
 	}
 	return l, nil
 }
 
+// lockStore takes the lock of a store, which need not be there yet. A file that is
+// not ours, or that has other names, gets no lock beside it.
+func lockStore(path string) (*os.File, error) {
+	if _, err := exists(path); err != nil {
+		return nil, err
+	}
+	if err := checkNames(path); err != nil {
+		return nil, err
+	}
+	return acquire(path + ".lock")
+}
+
 // open is the rest of Open, under the lock.
-func (l *Log) open(path string) error {
+func (l *Log) open(ctx context.Context, path string) error {
 	made, err := exists(path)
 	if err != nil {
 		return err
@@ -76,16 +97,16 @@ func (l *Log) open(path string) error {
 	if err := checkRights(path); err != nil {
 		return err
 	}
-	if err := checkWAL(path); err != nil {
-		return err
-	}
-	if l.writer, err = openWriter(path); err != nil {
+	if l.writer, err = openWriter(ctx, path); err != nil {
 		return err
 	}
 	if err := syncFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
-	l.reader, err = openReader(readerDSN(path), maxReaders)
+	if l.reader, err = openReader(readerDSN(path), maxReaders); err != nil {
+		return err
+	}
+	l.excess.Reader, err = openReader(readerDSN(path), 1)
 	return err
 }
 
@@ -134,6 +155,14 @@ func openReadOnly(path string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkNames(path); err != nil { // there may be a write-ahead log under another one
+		return nil, err
+	}
+	return openLocated(path)
+}
+
+// openLocated is openReadOnly for a file that may have more names, as a backup may.
+func openLocated(path string) (*Reader, error) {
 	made, err := exists(path)
 	if err != nil {
 		return nil, err

@@ -1,8 +1,10 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 
@@ -10,7 +12,8 @@ import (
 )
 
 // What one step of pruning is at most, so that it takes about as long as storing
-// a batch of the committer's: see BenchmarkPrune.
+// a batch of the committer's: see BenchmarkPruneStep. In a hurry it is more when the
+// batches are larger, see growth.
 const (
 	pruneRows  = 200
 	pruneBytes = 256 << 10 // of data; one message may be larger by itself
@@ -59,6 +62,7 @@ func (w *writer) prune(cut app.Cut) (done app.Pruned, err error) {
 	})
 	if err == nil && done.Messages > 0 {
 		w.index.prune(done.Through)
+		w.grown = growth{}
 	}
 	return done, err
 }
@@ -67,7 +71,11 @@ func (w *writer) prune(cut app.Cut) (done app.Pruned, err error) {
 // a trigger.
 func (w *writer) deleteSome(cut app.Cut) (done app.Pruned, err error) {
 	now := cut.Now.UnixMicro()
-	s, err := w.some(0, cut.Messages, now)
+	bounds := stepBounds{most: cmp.Or(cut.Bytes, math.MaxInt64)}
+	if cut.Hurry {
+		bounds.least = w.grown.pace()
+	}
+	s, err := w.some(0, cut.Messages, now, bounds)
 	if err != nil {
 		return done, classify("looking for what to delete", err)
 	}
@@ -87,7 +95,7 @@ func (w *writer) deleteSome(cut app.Cut) (done app.Pruned, err error) {
 	if m.received > now { // noted by a clock that was ahead
 		m.received = 0
 	}
-	done.Through, done.Done = s.last, s.done
+	done.Through, done.Done = s.last, s.done || cut.Bytes != 0
 	return done, w.note(metaReceived, max(s.received, m.received))
 }
 
@@ -97,7 +105,7 @@ func (w *writer) blankSome(cut app.Cut) (done app.Pruned, err error) {
 	if err != nil {
 		return done, err
 	}
-	s, err := w.some(m.blanked, cut.Addresses, 0)
+	s, err := w.some(m.blanked, cut.Addresses, 0, stepBounds{most: math.MaxInt64})
 	if err != nil {
 		return done, classify("looking for what to blank", err)
 	}
@@ -137,22 +145,53 @@ type someMessages struct {
 	done     bool  // there are no more
 }
 
+// stepBounds are how many bytes a step takes, about: at least the one, if there are
+// so many, and at most the other.
+type stepBounds struct{ least, most int64 }
+
 // some returns the messages after one seq and up to another that a step takes.
-func (w *writer) some(after, through, now int64) (s someMessages, err error) {
+func (w *writer) some(after, through, now int64, bounds stepBounds) (s someMessages, err error) {
 	const query = `SELECT seq, received, octet_length(data)
-		FROM messages WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`
-	n, bytes := 0, int64(0)
-	err = w.conn.each(query, []any{after, through, int64(pruneRows)}, func(row *statement) bool {
+		FROM messages WHERE seq > ? AND seq <= ? ORDER BY seq`
+	n, data, enough := int64(0), int64(0), false
+	err = w.conn.each(query, []any{after, through}, func(row *statement) bool {
 		s.last = row.int64(0)
 		if received := row.int64(1); received <= now {
 			s.received = max(s.received, received)
 		}
 		n++
-		bytes += row.int64(2)
-		return bytes < pruneBytes
+		data += row.int64(2)
+		bytes := data + n*rowOverhead
+		enough = bytes >= bounds.most || (n >= pruneRows || data >= pruneBytes) && bytes >= bounds.least
+		return !enough
 	})
-	s.done = n < pruneRows && bytes < pruneBytes || s.last == through
+	s.done = !enough || s.last == through
 	return s, err
+}
+
+// growth is what was stored since the last step that deleted messages.
+type growth struct {
+	batches int64
+	bytes   int64 // about, of the file
+}
+
+func (g *growth) add(batch []app.Message) {
+	g.batches++
+	for i := range batch {
+		g.bytes += int64(len(batch[i].Data)) + rowOverhead
+	}
+}
+
+// pace returns how many bytes a step must delete so that the file does not grow: a
+// quarter more than was stored, but no more than many batches are, since a post waits
+// for the step. Steps and batches take turns, so there is mostly one.
+func (g *growth) pace() int64 {
+	const many = 8
+	bytes := g.bytes
+	if g.batches > many {
+		bytes = bytes / g.batches * many
+	}
+	return bytes + bytes/4
 }
 
 // change runs a statement and returns how many rows it changed.

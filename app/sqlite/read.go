@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -20,6 +21,10 @@ import (
 // Next. Last takes as many transactions as it needs, and short ones: a long one
 // would hold up the checkpoints.
 const maxExamined = 10_000
+
+// maxUnwatched is how many sequence numbers are looked at before the clock is, for
+// a query with Until. On a slow disk each of them may be a page to read.
+const maxUnwatched = 1_000
 
 // maxPageBytes is how much data, in bytes, a page holds before it ends: with
 // the message that reaches it, so that there is always one.
@@ -74,7 +79,8 @@ func (r *Reader) Close() error { return r.db.Close() }
 //
 // With Last only the 4 MiB hold, and the page has the newest that fit: it goes
 // back until it has enough of them, through all of the log when few pass the
-// filters, or the context ends, which is an error.
+// filters, or until q.Until, when From says how far back it came. When ctx ends
+// first, that is an error.
 func (r *Reader) Read(ctx context.Context, q app.Query) (app.Page, error) {
 	if q.Limit < 1 {
 		return app.Page{}, fmt.Errorf("sqlite: reading: a limit of %d is not positive", q.Limit)
@@ -85,66 +91,89 @@ func (r *Reader) Read(ctx context.Context, q app.Query) (app.Page, error) {
 	if q.Last {
 		page, err := r.last(ctx, q)
 		if err != nil {
-			return app.Page{}, fmt.Errorf("sqlite: reading the last: %w", damage(err))
+			return app.Page{}, readError("reading the last", err)
 		}
 		return page, nil
 	}
 	page, err := r.after(ctx, q)
 	if err != nil {
-		return app.Page{}, fmt.Errorf("sqlite: reading after %d: %w", q.After, damage(err))
+		return app.Page{}, readError(fmt.Sprintf("reading after %d", q.After), err)
 	}
 	return page, nil
 }
 
 // view does something in one transaction, so that all that it reads is of one
-// moment.
+// moment. Once ctx has ended, its error is view's, whatever else went wrong.
 func (r *Reader) view(ctx context.Context, do func(*sql.Tx) error) error {
 	tx, err := r.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return err
+		return ended(ctx, err)
 	}
 	defer tx.Rollback() // there is nothing to commit
-	return do(tx)
+	return ended(ctx, do(tx))
 }
 
 // seqs is a range of sequence numbers, both ends included.
 type seqs struct{ oldest, newest int64 }
 
-// span returns what the log holds. When that is nothing, it is what follows all
-// that was pruned, and ends before it begins.
-func span(ctx context.Context, tx *sql.Tx) (s seqs, err error) {
-	// Two subqueries, since SQLite goes to an end of a table for one min or one
-	// max, and through all of it for both at once.
+// first returns the part of the range that begins it, of n numbers at most.
+func (s seqs) first(n int64) seqs {
+	if s.newest-s.oldest >= n {
+		s.newest = s.oldest + n - 1
+	}
+	return s
+}
+
+// last returns the part of the range that ends it, of n numbers at most.
+func (s seqs) last(n int64) seqs {
+	s.oldest = max(s.oldest, s.newest-n+1)
+	return s
+}
+
+// extent is what a log holds.
+type extent struct {
+	seqs          // when it holds nothing: what follows all that was pruned; it ends before it begins
+	highest int64 // the highest seq that it ever gave out; a message with it may be gone
+}
+
+// span returns what the log holds.
+func span(ctx context.Context, tx *sql.Tx) (x extent, err error) {
+	// Subqueries, since SQLite goes to an end of a table for one min or one max,
+	// and through all of it for both at once.
 	err = tx.QueryRowContext(ctx, `SELECT
 		coalesce((SELECT min(seq) FROM messages), pruned + 1),
-		coalesce((SELECT max(seq) FROM messages), pruned)
-		FROM (SELECT coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?), 0) AS pruned)`,
-		metaPruned).Scan(&s.oldest, &s.newest)
-	return s, err
+		coalesce((SELECT max(seq) FROM messages), pruned),
+		max(coalesce((SELECT max(seq) FROM messages), 0), pruned, indexed)
+		FROM (SELECT coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?), 0) AS pruned,
+			`+indexed+` AS indexed)`,
+		metaPruned).Scan(&x.oldest, &x.newest, &x.highest)
+	return x, err
 }
 
 // after reads the page that follows q.After.
 func (r *Reader) after(ctx context.Context, q app.Query) (app.Page, error) {
 	page := app.Page{Log: r.name, Next: q.After}
 	err := r.view(ctx, func(tx *sql.Tx) error {
-		s, err := span(ctx, tx)
-		page.Oldest = s.oldest
-		if err != nil || q.After >= s.newest {
+		x, err := span(ctx, tx)
+		if err != nil {
 			return err
 		}
-		s.oldest = max(s.oldest, q.After+1)
-		if s.newest-s.oldest >= maxExamined {
-			s.newest = s.oldest + maxExamined - 1
+		// What was committed before this transaction began is in it, so a reader
+		// that has just been given a seq is never refused.
+		if q.After > x.highest {
+			return fmt.Errorf("%w: its highest seq is %d", app.ErrOtherLog, x.highest)
+		}
+		page.Oldest = x.oldest
+		if q.After >= x.newest {
+			return nil
 		}
 		found := finding{q: q}
-		if err := found.read(ctx, tx, forward, s); err != nil {
-			return err
-		}
-		page.Entries, page.Next = found.entries, s.newest
+		left, err := found.look(ctx, tx, seqs{max(x.oldest, q.After+1), x.newest}.first(maxExamined))
+		page.Entries, page.Next = found.entries, left.oldest-1
 		if found.full() {
 			page.Next = found.entries[len(found.entries)-1].Seq
 		}
-		return nil
+		return err
 	})
 	return page, err
 }
@@ -154,24 +183,30 @@ func (r *Reader) after(ctx context.Context, q app.Query) (app.Page, error) {
 func (r *Reader) last(ctx context.Context, q app.Query) (app.Page, error) {
 	page := app.Page{Log: r.name}
 	found := finding{q: q}
-	var rest seqs // what is left to look at
+	var left seqs // to look at
 	step := func(tx *sql.Tx) (err error) {
 		if page.Next == 0 { // the first: the page is of this moment
-			if rest, err = span(ctx, tx); err != nil {
+			x, err := span(ctx, tx)
+			if err != nil {
 				return err
 			}
-			page.Oldest, page.Next = rest.oldest, rest.newest
+			left = x.seqs
+			page.Oldest, page.Next = left.oldest, left.newest
 		}
-		s := rest
-		s.oldest = max(s.oldest, s.newest-maxExamined+1)
-		rest.newest = s.oldest - 1
-		return found.read(ctx, tx, backward, s)
+		part := left.last(maxExamined)
+		rest, err := found.look(ctx, tx, part)
+		left.newest -= part.newest - rest.newest
+		return err
 	}
 	for {
 		if err := r.view(ctx, step); err != nil {
 			return app.Page{}, err
 		}
-		if found.full() || rest.newest < rest.oldest {
+		if found.full() || left.newest < left.oldest {
+			break
+		}
+		if over(q) {
+			page.From = left.newest + 1
 			break
 		}
 	}
@@ -179,6 +214,9 @@ func (r *Reader) last(ctx context.Context, q app.Query) (app.Page, error) {
 	page.Entries = found.entries
 	return page, nil
 }
+
+// over reports whether a query is to look no further.
+func over(q app.Query) bool { return !q.Until.IsZero() && !time.Now().Before(q.Until) }
 
 const (
 	selection = `SELECT seq, id, callsign, type, time_created, time_uploaded,
@@ -202,6 +240,27 @@ func (f *finding) full() bool {
 	return len(f.entries) >= f.q.Limit || f.bytes >= maxPageBytes || f.q.MaxBytes > 0 && f.bytes >= f.q.MaxBytes
 }
 
+// look adds what passes the filters of a range, in the query's order, until the
+// page is full or the query's time is over. It returns what of the range it has
+// not looked at.
+func (f *finding) look(ctx context.Context, tx *sql.Tx, s seqs) (left seqs, err error) {
+	for s.oldest <= s.newest && !f.full() {
+		if f.q.Last {
+			part := s.last(maxUnwatched)
+			err = f.read(ctx, tx, backward, part)
+			s.newest = part.oldest - 1
+		} else {
+			part := s.first(maxUnwatched)
+			err = f.read(ctx, tx, forward, part)
+			s.oldest = part.newest + 1
+		}
+		if err != nil || over(f.q) {
+			break
+		}
+	}
+	return s, err
+}
+
 // read adds what passes the filters of the range, in the query's order, until
 // the page is full.
 func (f *finding) read(ctx context.Context, tx *sql.Tx, query string, s seqs) error {
@@ -213,11 +272,11 @@ func (f *finding) read(ctx context.Context, tx *sql.Tx, query string, s seqs) er
 	defer rows.Close() // what it would say, Err has said
 	for !f.full() && rows.Next() {
 		e, err := scan(rows)
-		if e.Seq < s.oldest || e.Seq > s.newest { // whoever goes on after it would go round in circles
-			return &damagedMessage{e.Seq, "it is out of order"}
+		if e.Seq < s.oldest || e.Seq > s.newest { // a reader that went on after it would go round in circles
+			err = &damagedMessage{e.Seq, "it is out of order"}
 		}
-		if err != nil {
-			return err
+		if err != nil { // of a row, unless the rows were closed before it was read
+			return cmp.Or(ctx.Err(), rows.Err(), err)
 		}
 		if f.q.Last {
 			s.newest = e.Seq - 1

@@ -2,11 +2,14 @@ package sqlite_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -38,8 +41,6 @@ func TestRead(t *testing.T) {
 		{"to the end", app.Query{After: 28, Limit: 2}, []int64{29, 30}, 30},
 		{"less than a page", app.Query{After: 28, Limit: 9}, []int64{29, 30}, 30},
 		{"at the end", app.Query{After: 30, Limit: 9}, nil, 30},
-		{"past the end", app.Query{After: 99, Limit: 9}, nil, 99},
-		{"far past the end", app.Query{After: math.MaxInt64, Limit: 9}, nil, math.MaxInt64},
 		{"named", app.Query{After: 29, Limit: 9, Log: log.Name()}, []int64{30}, 30},
 		{"type", app.Query{Limit: 2, Type: app.ListenerInfo}, []int64{7, 10}, 10},
 		{"rest of a type", app.Query{After: 26, Limit: 9, Type: app.ListenerInfo}, []int64{28}, 30},
@@ -93,16 +94,195 @@ func TestReadDamage(t *testing.T) {
 	}
 }
 
-// A filter that lets little through must not make one request look at
-// everything: the page ends where it stopped looking, and Next says so.
-func TestReadBound(t *testing.T) {
+// An After that the log never gave out is of another log. One that it did give out
+// is not, whatever became of its message: pruned, or deleted behind its back.
+func TestReadBeyondTheEnd(t *testing.T) {
+	path := newPath(t)
+	log := open(t, path)
+	other, err := sqlite.OpenReadOnly(path)
+	require.NoError(t, err)
+	defer other.Close()
+	beyond := func(highest int64) {
+		t.Helper()
+		for _, r := range []interface {
+			Read(context.Context, app.Query) (app.Page, error)
+		}{log, other} {
+			page, err := r.Read(t.Context(), app.Query{After: highest, Limit: 1})
+			require.NoError(t, err)
+			assert.Equal(t, highest, page.Next)
+			for _, after := range []int64{highest + 1, math.MaxInt64} {
+				_, err = r.Read(t.Context(), app.Query{After: after, Limit: 1})
+				require.ErrorIs(t, err, app.ErrOtherLog)
+				_, err = r.Read(t.Context(), app.Query{After: after, Limit: 1, Log: log.Name()})
+				require.ErrorIs(t, err, app.ErrOtherLog, "with its name, too: seqs were lost")
+			}
+			_, err = r.Read(t.Context(), app.Query{After: highest + 1, Limit: 1, Last: true})
+			require.NoError(t, err, "it means nothing there")
+		}
+	}
+	beyond(0)
+	store(t, log, 1, 3)
+	beyond(3)
+	pruneSteps(t, log, app.Cut{Messages: 3, Now: day(1)})
+	beyond(3)
+	log.SortAt(5)
+	store(t, log, 4, 13)
+	store(t, log, 14, 14)
+	require.Equal(t, 13, query[int](t, log, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'indexed'"))
+	beyond(14)
+	shell(t, log, "DELETE FROM messages WHERE seq > 6")
+	beyond(13) // as far as is known
+}
+
+// A seq that somebody was just given is never beyond the end, while the
+// write-ahead log is copied back and begun anew.
+func TestReadAfterReceipt(t *testing.T) {
 	log := open(t, newPath(t))
-	const n = 2*sqlite.MaxExamined + 100
+	log.TrimAt(10)
+	var wg sync.WaitGroup
+	newest := make(chan int64)
+	for range 3 {
+		wg.Go(func() {
+			for seq := range newest {
+				_, err := log.Read(t.Context(), app.Query{After: seq, Limit: 1})
+				assert.NoError(t, err)
+			}
+		})
+	}
+	for n := range 300 {
+		for range 3 {
+			newest <- store(t, log, n+1, n+1)[0].Seq
+		}
+	}
+	close(newest)
+	wg.Wait()
+}
+
+// sparseStore is a store of n messages, of which every 20,000th from the 50th on
+// is RARE's.
+func sparseStore(t *testing.T, n int) *sqlite.Log {
+	t.Helper()
+	log := open(t, newPath(t))
 	shell(t, log, fmt.Sprintf(`WITH RECURSIVE n(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < %d)
 		INSERT INTO messages (client_created, id, type, callsign, client_uploaded,
 			time_created, time_uploaded, received, data)
 		SELECT n, zeroblob(16), 'LISTENER_INFO', iif(n %% 20000 = 50, 'RARE', 'G8XYZ'), 0, 0, 0, 0, '{}' FROM n`, n))
+	return log
+}
 
+// When a query's time is over its page ends, at once, and says so: reading on after
+// Next misses nothing, and the newest are not said to be all that there are.
+func TestReadUntil(t *testing.T) {
+	const n = 2*sqlite.MaxExamined + 100
+	log := sparseStore(t, n)
+	long := time.Now().Add(time.Hour)
+	for _, tt := range []struct {
+		name string
+		q    app.Query
+		seqs []int64
+		next int64
+		from int64
+	}{
+		{"nothing found", app.Query{After: 50}, nil, 50 + sqlite.MaxUnwatched, 0},
+		{"found", app.Query{}, []int64{50}, sqlite.MaxUnwatched, 0},
+		{"at the end", app.Query{After: n - 3}, nil, n, 0},
+		{"there is time", app.Query{After: 50, Until: long}, nil, 50 + sqlite.MaxExamined, 0},
+		{"last", app.Query{Last: true}, []int64{2*sqlite.MaxExamined + 50}, n, n - sqlite.MaxUnwatched + 1},
+		{"last, nothing found", app.Query{Last: true, Type: app.Telem}, nil, n, n - sqlite.MaxUnwatched + 1},
+		{"last, enough found", app.Query{Last: true, Limit: 1}, []int64{2*sqlite.MaxExamined + 50}, n, 0},
+		{"last, there is time", app.Query{Last: true, Until: long}, []int64{50, 2*sqlite.MaxExamined + 50}, n, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.q.Callsign = "RARE"
+			tt.q.Limit = cmp.Or(tt.q.Limit, 10)
+			if tt.q.Until.IsZero() {
+				tt.q.Until = time.Unix(1, 0)
+			}
+			page, err := log.Read(t.Context(), tt.q)
+			require.NoError(t, err)
+			assert.Equal(t, tt.seqs, seqs(page.Entries))
+			assert.Equal(t, tt.next, page.Next)
+			assert.Equal(t, tt.from, page.From)
+			assert.EqualValues(t, 1, page.Oldest)
+		})
+	}
+	q, found := app.Query{Limit: 10, Callsign: "RARE", Until: time.Unix(1, 0)}, []int64(nil)
+	for q.After < n {
+		page, err := log.Read(t.Context(), q)
+		require.NoError(t, err)
+		require.Greater(t, page.Next, q.After)
+		found, q.After = append(found, seqs(page.Entries)...), page.Next
+	}
+	assert.Equal(t, []int64{50, 2*sqlite.MaxExamined + 50}, found)
+	shell(t, log, fmt.Sprint("DELETE FROM messages WHERE seq < ", n))
+	page, err := log.Read(t.Context(), app.Query{Limit: 10, Last: true, Callsign: "RARE", Until: time.Unix(1, 0)})
+	require.NoError(t, err)
+	assert.Zero(t, page.From, "there is nothing more to look at")
+}
+
+// A client that leaves, or a deadline, is no damage, whenever it comes while rows
+// are read.
+func TestReadEndsWithItsContext(t *testing.T) {
+	path := newPath(t)
+	log := open(t, path)
+	store(t, log, 1, 2000)
+	reader, err := sqlite.OpenReadOnly(path)
+	require.NoError(t, err)
+	defer reader.Close()
+	resting := newStore(t, 1000) // Check must have a store to itself
+	reads := map[string]func(context.Context) error{
+		"read": func(ctx context.Context) error {
+			_, err := log.Read(ctx, app.Query{Limit: 1000})
+			return err
+		},
+		"last": func(ctx context.Context) error {
+			_, err := log.Read(ctx, app.Query{Limit: 1000, Last: true})
+			return err
+		},
+		"export": func(ctx context.Context) error {
+			var e exported
+			_, err := reader.Export(ctx, 0, &e)
+			assert.NotContains(t, strings.Join(e.faults, "\n"), "cannot")
+			return err
+		},
+		"excess": func(ctx context.Context) error {
+			_, err := log.Excess(ctx, app.Keep{Age: 1}, time.Now())
+			return err
+		},
+		"check": func(ctx context.Context) error {
+			found, err := sqlite.Check(ctx, resting, nil)
+			assert.Empty(t, found.Faults)
+			return err
+		},
+		"backup": func(ctx context.Context) error {
+			_, err := sqlite.Backup(ctx, path, newPath(t), false, nil)
+			return err
+		},
+	}
+	for name, read := range reads {
+		t.Run(name, func(t *testing.T) {
+			for i := range 300 {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i*20)*time.Microsecond)
+				if i%2 == 1 {
+					ctx, cancel = context.WithCancel(t.Context())
+					time.AfterFunc(time.Duration(i*20)*time.Microsecond, cancel)
+				}
+				err := read(ctx)
+				if err != nil {
+					require.ErrorIs(t, err, ctx.Err())
+					require.NotContains(t, err.Error(), "damage")
+				}
+				cancel()
+			}
+		})
+	}
+}
+
+// A filter that lets little through must not make one request look at
+// everything: the page ends where it stopped looking, and Next says so.
+func TestReadBound(t *testing.T) {
+	const n = 2*sqlite.MaxExamined + 100
+	log := sparseStore(t, n)
 	q := app.Query{Limit: 10, Callsign: "RARE"}
 	for _, want := range []struct {
 		seqs []int64

@@ -186,15 +186,24 @@ const unfinished = ".unfinished"
 // happens on the way. The caller holds the lock.
 func create(path string) error {
 	making := path + unfinished
-	for _, suffix := range []string{"", "-journal", "-wal", "-shm"} {
-		if err := os.Remove(making + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	if err := removeStore(making); err != nil {
+		return err
 	}
 	if err := fill(making, permissions(path)); err != nil {
 		return fmt.Errorf("making the store: %w", errors.Join(err, os.Remove(making)))
 	}
 	return os.Rename(making, path)
+}
+
+// removeStore removes the files of an unfinished store, as far as they are there.
+func removeStore(making string) error {
+	var errs []error
+	for _, suffix := range []string{"", "-journal", "-wal", "-shm"} {
+		if err := os.Remove(making + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // permissions returns those of the empty file at path, else what a new store

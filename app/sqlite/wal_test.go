@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -59,35 +58,6 @@ func TestOpenLeftover(t *testing.T) {
 	require.Error(t, err)
 	copyFile(t, from, path)
 	assert.Equal(t, entries(1, 20), readAll(t, open(t, path)), "put back, as it says")
-}
-
-// A backup in the place of the store is refused while the store's log is there,
-// and good without it.
-func TestOpenOlderFile(t *testing.T) {
-	path, backup := newPath(t), newPath(t)
-	log := open(t, path)
-	store(t, log, 1, 100)
-	require.NoError(t, log.Close())
-	copyFile(t, path, backup)
-
-	log = open(t, path)
-	log.TrimAt(20)
-	for n := 101; n <= 901; n += 100 { // with checkpoints between
-		store(t, log, n, n+99)
-	}
-	copyFile(t, path+"-wal", backup+"-wal")
-	before := folder(t, backup)
-	for range 2 {
-		_, err := sqlite.Open(backup)
-		require.ErrorContains(t, err, backup+"-wal is not this file's")
-		_, err = sqlite.Check(t.Context(), backup, nil)
-		require.ErrorContains(t, err, backup+"-wal is not this file's")
-		after := folder(t, backup)
-		delete(after, filepath.Base(backup)+".lock")
-		assert.Equal(t, before, after, "left as it is")
-	}
-	require.NoError(t, os.Remove(backup+"-wal"))
-	assert.Equal(t, entries(1, 100), readAll(t, open(t, backup)))
 }
 
 // What is no whole write-ahead log counts for nothing, as it does for SQLite.

@@ -21,8 +21,10 @@ type writer struct {
 
 	next      int64 // the seq of the next message
 	index     index
+	grown     growth
 	logged    int  // pages in the write-ahead log, at most
 	trimAt    int  // how many of them there may be before it is trimmed
+	restartAt int  // how many before readers are waited for again, once that was in vain
 	unsettled bool // what settle does has still to be done
 }
 
@@ -44,13 +46,16 @@ const (
 		(SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE key IN ('pruned', 'indexed')))`
 )
 
-// openWriter opens the store, which exists, for writing.
-func openWriter(path string) (*writer, error) {
+// openWriter opens the store, which exists, for writing, unless ctx ends first.
+func openWriter(ctx context.Context, path string) (*writer, error) {
 	w, err := newWriter(path, settings)
 	if err != nil {
 		return nil, err
 	}
-	if err := w.open(); err != nil {
+	release := w.conn.interruptOn(ctx)
+	err = w.open()
+	release()
+	if err != nil {
 		return nil, errors.Join(err, w.close())
 	}
 	if err := w.rename(); err != nil {

@@ -61,7 +61,7 @@ func (c *frontCommand) Run(env program.Environment) error {
 	logger, flush := terminal.NewLogger(env.Stderr)
 	defer flush()
 	dialer := net.Dialer{Timeout: c.ConnectTimeout}
-	f, err := front.Start(front.Config{
+	f, err := front.Start(context.Background(), front.Config{
 		Address: c.HTTP,
 		Transport: &scgi.Transport{Network: remote.Network, Address: remote.Address, Mount: c.Mount, DialContext: dialer.DialContext,
 			ResponseHeaderTimeout: c.HeaderTimeout, MaxBufferedBody: orNone(c.MaxBody)},

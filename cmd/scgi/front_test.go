@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -66,6 +67,7 @@ func TestFrontHandsOn(t *testing.T) {
 		"REMOTE_ADDR": "127.0.0.1", "SCRIPT_NAME": "/habitat", "PATH_INFO": "/a/b;c", "QUERY_STRING": "x=1;y=%zz",
 		"REQUEST_URI": "/habitat/a%2Fb;c?x=1;y=%zz", "REQUEST_METHOD": "POST", "CONTENT_LENGTH": "5", "SERVER_PROTOCOL": "HTTP/1.1",
 		"HTTP_HOST": "app.example:1234", "SERVER_NAME": "app.example", "HTTP_AUTHORIZATION": "Basic eDp5",
+		"HTTP_CONTENT_LENGTH": "5", "SERVER_ADDR": "127.0.0.1", "SERVER_PORT": port(t, front.url),
 	} {
 		assert.Equal(t, want, vars.Get(name), name)
 	}
@@ -90,6 +92,14 @@ func TestFrontHandsOn(t *testing.T) {
 	assert.Zero(t, front.stop())
 }
 
+// port is that of a URL.
+func port(t *testing.T, base string) string {
+	t.Helper()
+	u, err := url.Parse(base)
+	require.NoError(t, err)
+	return u.Port()
+}
+
 // chunked is a body of which the client does not say the length.
 func chunked(text string) io.Reader { return struct{ io.Reader }{strings.NewReader(text)} }
 
@@ -107,6 +117,7 @@ func TestFrontFailures(t *testing.T) {
 		{"nobody", "unix:" + filepath.Join(frontend.SocketDir(t), "nobody"), nil, nil, 502, "no such file or directory"},
 		{"no answer", rawApp(t, ""), nil, nil, 502, "closed without an answer"},
 		{"malformed", rawApp(t, "hello\n"), nil, nil, 502, `line 1 is \"hello\"`},
+		{"a status line", rawApp(t, "HTTP/1.1 418 I'm a teapot\r\n\r\n"), nil, nil, 418, ""},
 		{"slow", slow, []string{"--header-timeout", "20ms"}, nil, 504, "did not answer within 20ms"},
 		{"chunked", newApp(t, echo), nil, chunked("hello"), 200, ""},
 		{"chunked and too long", newApp(t, echo), []string{"--max-body", "4"}, chunked("hello"), 413, "4 bytes"},
@@ -123,6 +134,34 @@ func TestFrontFailures(t *testing.T) {
 			assert.Zero(t, front.stop())
 		})
 	}
+}
+
+// A request that cannot be handed on is the client's fault: 400, and the application is not asked.
+func TestFrontRefuses(t *testing.T) {
+	front := startFront(t, newApp(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body) // fails where the request was not whole
+		t.Error("the application was asked for ", r.URL)
+	}))
+	for name, raw := range map[string]string{
+		"a path with a NUL": "GET /a%00b HTTP/1.1\r\nHost: a\r\n\r\n",
+		"broken chunking":   "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nx\r\n",
+		"broken trailer":    "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", strings.TrimPrefix(front.url, "http://"))
+			require.NoError(t, err)
+			defer conn.Close()
+			require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
+			_, err = io.WriteString(conn, raw)
+			require.NoError(t, err)
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			require.NoError(t, err)
+			defer resp.Body.Close()
+			assert.Equal(t, http.StatusBadRequest, resp.StatusCode)
+		})
+	}
+	assert.Contains(t, front.waitFor("no answer from the application"), `"status":400`)
+	assert.Zero(t, front.stop())
 }
 
 // Events pass one by one, and the application hears of a client that goes away.

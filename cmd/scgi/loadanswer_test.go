@@ -17,7 +17,7 @@ import (
 func FuzzAnswer(f *testing.F) {
 	for _, raw := range []string{
 		"Status: 200 OK\r\nContent-Length: 5\r\n\r\nhello", "Status: 404\n\nbody", "A: b\r\n\nbody", "A: b\n\r\nbody", "Location: /a\n\n",
-		"Content-Length: 5\n\nhell", "Status: 204\nContent-Length: 5\n\n", "", "\n", "\r\n\r\n", "A: b", "nonsense\n\n", "Status: 99\n\n", "A: \r\r\n\nb",
+		"Content-Length: 5\n\nhell", "Status: 204\nContent-Length: 5\n\n", "", "\n", "\r\n\r\n", "A: b", "nonsense\n\n", "Status: 99\n\n", "HTTP/1.1 404 A\r\nB: c\r\n\r\nbody", "HTTP/1.1 200\n\n", "HTTP/1.1 x\n\n", "A: \r\r\n\nb",
 	} {
 		for cut := range 4 {
 			f.Add([]byte(raw), cut*3+1, false)

@@ -105,7 +105,9 @@ func TestLoadJudges(t *testing.T) {
 		{name: "nothing", answer: "", kind: "short"},
 		{name: "within the header", answer: "Status: 200 OK\r\n", kind: "short"},
 		{name: "within the body", answer: "Content-Length: 6\n\nhello", kind: "short"},
-		{name: "HTTP", answer: "HTTP/1.1 200 OK\r\n\r\n", kind: "malformed"},
+		{name: "status line", answer: "HTTP/1.1 4|04 Not Here\r\n|Content-Length: 5\r\n\r\nhello", status: 404},
+		{name: "status line alone", answer: "HTTP/1.0 200 OK\r\n\r\nhello", status: 200},
+		{name: "status line that is none", answer: "HTTP/1.1 OK\r\n\r\n", kind: "malformed"},
 		{name: "an endless header", answer: large, kind: "malformed"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -1,14 +1,19 @@
 package main_test
 
 import (
+	"cmp"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -16,22 +21,38 @@ import (
 	"github.com/windsock-scgi/windsock/scgi/scgitest/frontend"
 )
 
-// peer is an SCGI application of somebody else's, from Debian's packages.
+// peer is an SCGI application of another project.
 type peer struct {
 	name  string
 	start func(t *testing.T) (addr string)
 
 	page     string // a path that is there
+	call     string // the body that is posted there; empty for a GET
 	contains string // what its answer says
-	missing  string // a path that is not
+	begins   string // how that answer begins; "Status: " when empty
+	missing  string // a path that is not there; empty when it takes any
 	echoes   bool   // it says what it was asked, as testdata/peers does
+}
+
+// ask returns the arguments of scgi request for the page, options before them.
+func (p peer) ask(addr string, options ...string) []string {
+	args := append(append([]string{"request"}, options...), addr)
+	if p.call == "" {
+		return append(args, "GET", p.page)
+	}
+	return append(args, "POST", p.page, "-d", p.call)
 }
 
 var peers = []peer{
 	{name: "fossil", start: startFossil, page: "/index", contains: "<title>", missing: "/no-such-page"},
 	{name: "uwsgi", start: startUwsgi, page: "/a?b=c", contains: "PATH_INFO=/a\n", missing: "/missing", echoes: true},
 	{name: "perl", start: startPerl, page: "/a?b=c", contains: "PATH_INFO=/a\n", missing: "/missing", echoes: true},
+	{name: "wapp", start: startWapp, page: "/a?b=c", contains: "PATH_INFO=/a\n", begins: "HTTP/1.1 ", missing: "/missing", echoes: true},
+	{name: "rtorrent", start: startRTorrent, page: "/RPC2", call: versionCall, contains: "<string>0.9."},
 }
+
+// versionCall asks in XML-RPC what version rTorrent is.
+const versionCall = `<?xml version="1.0"?><methodCall><methodName>system.client_version</methodName><params/></methodCall>`
 
 func eachPeer(t *testing.T, f func(t *testing.T, p peer, addr string)) {
 	for _, p := range peers {
@@ -78,6 +99,36 @@ func startPerl(t *testing.T) string {
 	return "unix:" + socket
 }
 
+// startWapp starts an application on Wapp, which is in testdata, since no package has it.
+func startWapp(t *testing.T) string {
+	tclsh := frontend.RequireProgram(t, "tclsh", "tcl")
+	server := exec.Command(tclsh, peerFile(t, "app.tcl"))
+	server.Env = quietly(t.TempDir())
+	line := start(t, server).waitFor("Listening for SCGI requests") // on a port that it found free
+	return "tcp:127.0.0.1:" + regexp.MustCompile(`port (\d+)`).FindStringSubmatch(line)[1]
+}
+
+// startRTorrent starts rTorrent without a terminal, and without a port for other peers.
+func startRTorrent(t *testing.T) string {
+	rtorrent := frontend.RequireProgram(t, "rtorrent", "rtorrent")
+	folder := frontend.SocketDir(t)
+	socket, settings := filepath.Join(folder, "rt.sock"), filepath.Join(folder, "rt.rc")
+	require.NoError(t, os.WriteFile(settings, fmt.Appendf(nil, `system.daemon.set = true
+session.path.set = %s
+network.port_open.set = no
+dht.mode.set = disable
+network.scgi.open_local = (cat,"%s")
+`, folder, socket), 0o600))
+	server := exec.Command(rtorrent, "-n", "-o", "import="+settings)
+	server.Env = quietly(folder)
+	start(t, server)
+	require.Eventually(t, func() bool { // it says nothing
+		conn, err := net.Dial("unix", socket)
+		return err == nil && conn.Close() == nil
+	}, time.Minute, 10*time.Millisecond)
+	return "unix:" + socket
+}
+
 func peerFile(t *testing.T, name string) string {
 	path, err := filepath.Abs(filepath.Join("..", "..", "testdata", "peers", name))
 	require.NoError(t, err)
@@ -86,11 +137,14 @@ func peerFile(t *testing.T, name string) string {
 
 func TestRequestToPeers(t *testing.T) {
 	eachPeer(t, func(t *testing.T, p peer, addr string) {
-		stdout, stderr, code := run(t, "", "request", "-i", addr, "GET", p.page)
+		stdout, stderr, code := run(t, "", p.ask(addr, "-i")...)
 		assert.Zero(t, code, stderr)
-		assert.Contains(t, stdout, "Status: 200 OK")
+		assert.Contains(t, stdout, cmp.Or(p.begins, "Status: ")+"200 OK")
 		assert.Contains(t, stdout, p.contains)
 		assert.Empty(t, stderr)
+		if p.missing == "" {
+			return
+		}
 
 		stdout, _, code = run(t, "", "request", addr, "GET", p.missing)
 		assert.Zero(t, code, "an answer is an answer")
@@ -102,7 +156,7 @@ func TestRequestToPeers(t *testing.T) {
 
 		stdout, stderr, code = run(t, "", "request", "-i", addr, "HEAD", p.page)
 		assert.Zero(t, code, stderr)
-		assert.Contains(t, stdout, "Status: 200 OK")
+		assert.Contains(t, stdout, cmp.Or(p.begins, "Status: ")+"200 OK")
 
 		if !p.echoes {
 			return
@@ -133,9 +187,13 @@ func TestRequestOfWhichTheBodyIsNotRead(t *testing.T) {
 func TestLoadOnPeers(t *testing.T) {
 	eachPeer(t, func(t *testing.T, p peer, addr string) {
 		// Fossil notes its own URL on the first request: several first ones at a time fail each other.
-		_, stderr, code := run(t, "", "request", "--fail", addr, "GET", p.page)
+		_, stderr, code := run(t, "", p.ask(addr, "--fail")...)
 		require.Zero(t, code, stderr)
-		stdout, stderr, code := run(t, "", "load", addr, p.page, "-n", "40", "-c", "4", "--json")
+		load := []string{"load", addr, p.page, "-n", "40", "-c", "4", "--json"}
+		if p.call != "" {
+			load = append(load, "-d", p.call)
+		}
+		stdout, stderr, code := run(t, "", load...)
 		assert.Zero(t, code, stderr)
 		report := parseReport(t, stdout)
 		assert.EqualValues(t, 40, report.Requests)
@@ -148,22 +206,27 @@ func TestLoadOnPeers(t *testing.T) {
 func TestFrontBeforePeers(t *testing.T) {
 	eachPeer(t, func(t *testing.T, p peer, addr string) {
 		front := startFront(t, addr, "--mount", "/habitat")
-		r, err := http.NewRequest("GET", front.url+"/habitat"+p.page, nil)
-		require.NoError(t, err)
+		r := newRequest(t, "GET", front.url+"/habitat"+p.page, nil)
+		if p.call != "" {
+			r = newRequest(t, "POST", front.url+"/habitat"+p.page, strings.NewReader(p.call))
+		}
 		r.Header.Set("X-Forwarded-For", "192.0.2.66")
 		status, body := do(t, r)
 		assert.Equal(t, http.StatusOK, status)
 		assert.Contains(t, body, p.contains)
-		if p.echoes {
+		switch {
+		case p.echoes:
 			assert.Contains(t, body, "SCRIPT_NAME=/habitat\n")
 			assert.Contains(t, body, "QUERY_STRING=b=c\n")
 			assert.Contains(t, body, "REMOTE_ADDR=127.0.0.1\n")
 			assert.Contains(t, body, "HTTP_X_FORWARDED_FOR=\n")
-		} else {
+		case p.missing != "":
 			assert.Contains(t, body, `href="/habitat/style.css`, "its links are under the mount")
 		}
-		status, _ = do(t, newRequest(t, "GET", front.url+"/habitat"+p.missing, nil))
-		assert.Equal(t, http.StatusNotFound, status)
+		if p.missing != "" {
+			status, _ = do(t, newRequest(t, "GET", front.url+"/habitat"+p.missing, nil))
+			assert.Equal(t, http.StatusNotFound, status)
+		}
 		assert.Zero(t, front.stop())
 	})
 }

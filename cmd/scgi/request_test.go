@@ -75,6 +75,11 @@ func TestRequest(t *testing.T) {
 		assert.True(t, strings.HasPrefix(header, "Status: 200 OK\r\n"), header)
 		assert.Contains(t, header, "Content-Type: a/b")
 	})
+	t.Run("a status line", func(t *testing.T) { // as Wapp sends it
+		stdout, stderr, code := run(t, "", "request", "-i", rawApp(t, "HTTP/1.1 404 Not Here\r\nA: b\r\n\r\nhello"), "GET", "/")
+		assert.Zero(t, code, stderr)
+		assert.Equal(t, "HTTP/1.1 404 Not Here\r\nA: b\r\n\r\nhello", stdout)
+	})
 	t.Run("a file", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "body")
 		body := strings.Repeat("0123456789", 1_000_000)
@@ -117,6 +122,7 @@ func TestRequestVerbose(t *testing.T) {
 > SERVER_PORT=2
 > REMOTE_ADDR=127.0.0.1
 > REMOTE_PORT=0
+> HTTP_CONTENT_LENGTH=5
 > HTTP_HOST=example.org:81
 > HTTP_X_A=1, 2
 > HTTPS=on
@@ -157,10 +163,11 @@ func TestRequestFails(t *testing.T) {
 		{"nobody listens", []string{nobody, "GET", "/"}, 1, "no such file or directory"},
 		{"too slow", []string{slow, "GET", "/", "-m", "20ms"}, 1, "not done after 20ms (--max-time)"},
 		{"no answer", []string{rawApp(t, ""), "GET", "/"}, 1, "closed without an answer"},
-		{"no SCGI", []string{rawApp(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), "GET", "/"}, 1, `does not begin with a header: line 1 is "HTTP/1.1 400 Bad Request"`},
+		{"no SCGI", []string{rawApp(t, "SSH-2.0-OpenSSH\r\n"), "GET", "/"}, 1, `does not begin with a header: line 1 is "SSH-2.0-OpenSSH"`},
 		{"a short answer", []string{rawApp(t, "Content-Length: 10\n\nhello"), "GET", "/"}, 1, "in the answer's body: unexpected EOF"},
 		{"no file", []string{fine, "POST", "/", "-d", "@/no/such/file"}, 1, "no such file"},
 		{"no address", []string{"localhost", "GET", "/"}, 2, "unknown kind of address"},
+		{"a path that SCGI cannot carry", []string{fine, "GET", "/a%00b"}, 2, "a NUL in the variable"},
 		{"no path", []string{fine, "GET", "x"}, 2, "begins with a slash"},
 		{"a method that is none", []string{fine, "G T", "/"}, 2, "invalid method"},
 		{"a header that is none", []string{fine, "GET", "/", "-H", "x"}, 2, "want NAME:VALUE"},

@@ -73,7 +73,8 @@ func TestRestore(t *testing.T) {
 	steps.Env = append(surroundings(), "PATH="+pathWith(t, binary(t, buildFlags...)))
 	out, err := steps.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	assert.Contains(t, string(out), "no faults")
+	assert.Regexp(t, `^sqlite:data/windsock\.db: log [0-9a-f]{16}, 5 messages, seq 1 to 5\n$`, string(out))
+	assert.NotContains(t, string(out), old.Log, "it has a name of its own")
 
 	p = serve(t, dir)
 	_, restored := messagesOf(t, p, "")

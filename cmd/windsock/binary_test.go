@@ -159,15 +159,21 @@ func (p *process) said(text string) string {
 // waitFor waits until the output holds some text, or has ended.
 func (l *logReader) waitFor(text string) bool {
 	for {
-		l.mu.Lock()
-		found := strings.Contains(l.text.String(), text)
-		atEnd, changed := l.atEnd, l.changed
-		l.mu.Unlock()
+		all, changed, atEnd := l.state()
+		found := strings.Contains(all, text)
 		if found || atEnd {
 			return found
 		}
 		<-changed
 	}
+}
+
+// state returns the output so far, a channel that is closed when there is more, and
+// whether it has ended.
+func (l *logReader) state() (text string, changed <-chan struct{}, atEnd bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String(), l.changed, l.atEnd
 }
 
 // wait waits for the end, and returns the exit code, or -1 after a signal.

@@ -92,6 +92,8 @@ const (
 	whyHurry     = "lighttpd takes an unfinished header for a body, or says 500 when the output ends at the same moment"
 	whyFolding   = "RFC 3875, section 6.3: a field has one line; half of it is not what the program meant"
 	whySplitting = "RFC 9110, section 5.5: a CR in a value splits the answer for whoever takes it for the end of a line"
+	whyChunked   = "RFC 3875, section 6.3: a program may not print fields of the connection; its framing would be part of the body"
+	whyTwice     = "RFC 3875, section 6.3: none of CGI's fields may come twice; the same again is taken for one"
 	whyNPH       = "RFC 3875, section 5: that is for programs called nph-; Apache runs only those so"
 	whyNotFound  = "it is windsock's own 404"
 	whyHidden    = "files that begin with a dot are not meant to be found"
@@ -126,6 +128,8 @@ var cgiRows = []cgiRow{
 		differences: []cgiDifference{{server: "lighttpd", why: whyLength, instead: lighttpdEnvironment}}},
 	{path: "echo.py", body: strings.Repeat("0123456789abcdef", 1<<13), status: 200},
 	{path: "sum.sh", body: strings.Repeat("0123456789abcdef", 1<<13), status: 200},
+	{path: "sum-first.sh", body: strings.Repeat("0123456789abcdef", 1<<18), status: 200},
+	{path: "selfredir.pl/more", status: 303},
 	{path: "status.pl", status: 404},
 	{path: "redirect.sh", status: 302, differences: []cgiDifference{{server: "apache", why: whyNoPage,
 		answer: "302|Content-Type: text/html; charset=iso-8859-1, Location: http://example.org/elsewhere?a=b|(the server's own page)"}}},
@@ -143,6 +147,11 @@ var cgiRows = []cgiRow{
 		{server: "apache", why: whyNginx, instead: []string{"event-stream", "event-stream, X-Accel-Buffering: no"}}}},
 
 	{path: "untyped.sh", status: 200},
+	{path: "twice.sh", status: 200, differences: []cgiDifference{
+		{server: "lighttpd", why: whyTwice, instead: []string{"Content-Type: text/plain", "Content-Type: text/plain, Content-Type: text/plain"}}}},
+	{path: "chunked.sh", status: 502, differences: []cgiDifference{
+		{server: "lighttpd", why: whyChunked, answer: "200|Content-Type: text/plain|hello"},
+		{server: "apache", why: whyChunked, answer: "200|Content-Type: text/plain|5\r\nhello\r\n0\r\n\r\n"}}},
 	{path: "too-long.py", status: 200, differences: []cgiDifference{{server: "apache", why: whyCut, instead: []string{"hello", "hello, world"}}}},
 	{path: "status-word.sh", status: 502, differences: broken("502"+lighttpdPage, "500|Content-Type: text/plain|x\n")},
 	{path: "empty.sh", status: 502, differences: broken("500"+lighttpdPage, "500"+apachePage)},

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -263,11 +264,26 @@ func TestCGIFlags(t *testing.T) {
 		"--cgi=/message=" + program:                "windsock's own",
 		"--cgi=/x=" + program + " --cgi=/x=/tmp":   "there is a --cgi for /x/ already",
 		"--cgi=/x=" + program + " --cgi-running=0": "more than nothing",
+		"--cgi-output=0MB":                         "more than nothing",
+		"--cgi-body=100":                           "is not a size",
+		"--cgi-body=5GiB":                          "--cgi-disk must not be less",
+		"--cgi-disk=99MiB":                         "--cgi-disk must not be less",
+		"--cgi-env=X":                              "is not NAME=VALUE",
+		"--cgi-env=SCRIPT_NAME=/x":                 "is said by the request",
 	} {
 		_, stderr, code := run(t, dir, "", append([]string{"serve"}, strings.Fields(args)...)...)
 		assert.Equal(t, 2, code, args)
 		assert.Contains(t, stderr, text)
 	}
+	for name, text := range map[string]string{"none": "no such file", "text": "is no folder"} {
+		t.Setenv("TMPDIR", filepath.Join(dir, name))
+		for _, command := range []string{"serve", "check"} {
+			_, stderr, code := run(t, dir, "", command, "--cgi", "/x="+program)
+			assert.Equal(t, 1, code)
+			assert.Regexp(t, "temporary files of CGI requests.*"+text, stderr)
+		}
+	}
+	t.Setenv("TMPDIR", "")
 	for file, text := range map[string]string{"none": "no such file", "text": "neither a folder nor an executable file"} {
 		_, stderr, code := run(t, dir, "", "serve", "--cgi", "/x="+filepath.Join(dir, file))
 		assert.Equal(t, 1, code)
@@ -282,7 +298,7 @@ func TestCGIFlags(t *testing.T) {
 	few.Dir, few.Env = dir, surroundings()
 	out, err := few.CombinedOutput()
 	assert.Error(t, err)
-	assert.Contains(t, string(out), "a quarter of the 100 connections")
+	assert.Contains(t, string(out), "a quarter of the 23 connections")
 	assert.NoDirExists(t, filepath.Join(dir, "data"))
 
 	t.Setenv("WINDSOCK_CGI", "/two=program")
@@ -290,6 +306,12 @@ func TestCGIFlags(t *testing.T) {
 	assert.Regexp(t, "^/two /x ", (<-p.visit("/two/x", 1)).body)
 	assert.Zero(t, p.stop())
 
+	writeProgram(t, program, "#!/bin/sh\nprintf 'Content-Type: text/plain\n\n%s' \"$REDIRECT_STATUS $A\"\n")
+	p = serve(t, dir, "--cgi-env", "REDIRECT_STATUS=200", "--cgi-env=A=b=c, d")
+	assert.Equal(t, "200 b=c, d", (<-p.visit("/two/x", 1)).body)
+	assert.Zero(t, p.stop())
+
+	writeProgram(t, program, "#!/bin/sh\nprintf 'Content-Type: text/plain\n\n%s %s %s' $SCRIPT_NAME $PATH_INFO $SERVER_SOFTWARE\n")
 	p = serve(t, dir, "--cgi", "/="+dir, "--cgi", "/one=program")
 	a := <-p.visit("/one/more", 1)
 	assert.Regexp(t, `^/one /more windsock$`, a.body)
@@ -297,4 +319,60 @@ func TestCGIFlags(t *testing.T) {
 	assert.Regexp(t, `^/program /x windsock$`, a.body)
 	assert.Zero(t, p.stop())
 	assert.Contains(t, p.log.String(), `"uri":"/one/more","status":200`)
+}
+
+// A full disk is 507 for a body that does not fit, and answers go on.
+func TestCGIDiskFull(t *testing.T) {
+	disk := smallDisk(t, 1<<20)
+	dir := folder(t)
+	program := filepath.Join(dir, "program")
+	writeProgram(t, program, "#!/bin/sh\nprintf 'Content-Type: text/plain\n\n'; wc -c\n")
+	binary(t, buildFlags...) // before TMPDIR is small
+	t.Setenv("TMPDIR", disk)
+	p := serve(t, dir, "--cgi", "/x="+program)
+	ask := func(size int) string {
+		resp, err := (&http.Client{Transport: p.transport()}).Post("http://windsock/x", "text/plain", strings.NewReader(strings.Repeat("x", size)))
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return fmt.Sprint(resp.StatusCode, " ", string(body))
+	}
+	for range 2 {
+		assert.Equal(t, "507 There is no space left to store it; send it again later.\n", ask(4<<20))
+		assert.Equal(t, "200 500000\n", ask(500_000))
+	}
+	assert.Contains(t, p.log.String(), "no space left")
+	assert.Zero(t, p.stop())
+}
+
+// With fewer and fewer descriptors, the first answer that is not as ever is 503 with a
+// Retry-After; when there are some again, programs run again.
+func TestCGIOutOfDescriptors(t *testing.T) {
+	dir := folder(t)
+	program := filepath.Join(dir, "program")
+	writeProgram(t, program, "#!/bin/sh\nprintf 'Content-Type: text/plain\n\nfine'\n")
+	p := serve(t, dir, "--cgi", "/x="+program)
+	fine := cgiAnswer{status: http.StatusOK, body: "fine"}
+	require.Equal(t, fine, <-p.visit("/x", 1))
+	pid := p.cmd.Process.Pid
+	limit := func(n uint64) (old syscall.Rlimit) {
+		new := syscall.Rlimit{Cur: n, Max: 20_000}
+		_, _, errno := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, uintptr(pid), syscall.RLIMIT_NOFILE,
+			uintptr(unsafe.Pointer(&new)), uintptr(unsafe.Pointer(&old)), 0, 0)
+		require.Zero(t, errno)
+		return old
+	}
+	const many = 100 // more than are open
+	old, answer := limit(many), fine
+	for n := uint64(many); answer == fine && n > 0; n-- {
+		limit(n)
+		answer = <-p.visit("/x", 1)
+	}
+	assert.Equal(t, http.StatusServiceUnavailable, answer.status, answer.body)
+	assert.NotEmpty(t, answer.retryAfter)
+	limit(old.Cur)
+	assert.Equal(t, fine, <-p.visit("/x", 1))
+	assert.Contains(t, p.log.String(), "could not be started")
+	assert.Zero(t, p.stop())
 }

@@ -37,6 +37,13 @@ func (c *checkCommand) Run(env program.Environment) error {
 			faults = append(faults, err)
 		}
 	}
+	conns, err := c.maxConns()
+	switch {
+	case err != nil:
+		faults = append(faults, err)
+	case conns < mostConns:
+		fmt.Fprintf(env.Stdout, "connections at once: %d, as the limit of descriptors allows (ulimit -n); at most %d\n", conns, mostConns)
+	}
 	for _, fault := range faults {
 		fmt.Fprintf(env.Stderr, "fault: %v\n", fault)
 	}
@@ -112,8 +119,8 @@ func (c *checkCommand) checkStore(ctx context.Context, env program.Environment) 
 	inStore := len(found.Faults) + found.MoreFaults
 	if inStore > 0 {
 		fmt.Fprintln(env.Stderr, "What to do: stop windsock, keep all files of the store, and restore the newest backup"+
-			" that windsock check finds no fault in (README.md). windsock export gives what can be read of this one,"+
-			" with --after what lies behind a fault.")
+			" that windsock check finds no fault in (windsock restore, README.md). windsock export gives what can be read"+
+			" of this one, and windsock restore takes that, too.")
 	}
 	return faults + inStore, nil
 }

@@ -22,15 +22,12 @@ type exportCommand struct {
 	Follow bool   `help:"Go on with what is stored from now on, until interrupted."`
 }
 
-// exportPage is how many messages are read at a time.
-const exportPage = 1000
-
-// followPause is how long --follow waits at the end before it looks again:
-// another process's commits announce themselves to nobody.
+// followPause is how long --follow waits at the end before it looks again: a commit
+// of another process is not announced.
 const followPause = 500 * time.Millisecond
 
-// Run writes what is stored as NDJSON: the objects of GET /messages with the
-// address added.
+// Run writes all that is stored as NDJSON: the objects of GET /messages with all
+// else that a message is. It goes on after what is damaged, and then fails.
 func (c *exportCommand) Run(env program.Environment) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -46,38 +43,40 @@ func (c *exportCommand) Run(env program.Environment) error {
 		return err
 	}
 	defer store.Close()
-	out := bufio.NewWriterSize(env.Stdout, 64<<10)
-	err = errors.Join(c.export(ctx, store, out, env.Stderr), out.Flush()) // whole lines, also when interrupted
+	e := export{out: bufio.NewWriterSize(env.Stdout, 64<<10), warnings: env.Stderr}
+	err = e.all(ctx, store, c.After, c.Follow)
+	err = errors.Join(err, e.out.Flush()) // whole lines, also when interrupted
 	if ctx.Err() != nil && c.Follow {
-		return nil // to be interrupted is how it ends
+		err = nil // to be interrupted is how it ends
+	}
+	if err == nil && e.faults > 0 {
+		err = fmt.Errorf("faults found: %d (run windsock check)", e.faults)
 	}
 	return err
 }
 
-func (c *exportCommand) export(ctx context.Context, log *sqlite.Reader, out *bufio.Writer, warnings io.Writer) error {
-	var line []byte
-	for after := c.After; ; {
-		page, err := readPage(ctx, log, after)
-		if after > 0 && page.Oldest > after+1 {
-			fmt.Fprintf(warnings, "windsock: messages %d to %d are not kept any longer, the oldest one is %d\n",
-				after+1, page.Oldest-1, page.Oldest)
-		}
-		for _, entry := range page.Entries {
-			line = append(entry.AppendJSON(line[:0], true), '\n')
-			if _, err := out.Write(line); err != nil {
-				return err
-			}
-		}
-		if err != nil {
+// export writes records, and warnings of what is damaged.
+type export struct {
+	out      *bufio.Writer
+	line     []byte
+	warnings io.Writer
+	faults   int
+}
+
+var _ sqlite.Exporter = (*export)(nil)
+
+// all writes what there is after a seq, with follow also what is still to come.
+func (e *export) all(ctx context.Context, store *sqlite.Reader, after int64, follow bool) (err error) {
+	for {
+		from, faults := after, e.faults
+		if after, err = store.Export(ctx, after, e); err != nil {
 			return err
 		}
-		atEnd := page.Next == after
-		after = page.Next
-		if !atEnd {
-			continue
-		}
-		if err := out.Flush(); err != nil || !c.Follow {
+		if err := e.out.Flush(); err != nil || !follow {
 			return err
+		}
+		if after == from && e.faults > faults {
+			return nil // what comes next cannot be read, and never will be
 		}
 		if err := pause(ctx, followPause); err != nil {
 			return err
@@ -85,17 +84,20 @@ func (c *exportCommand) export(ctx context.Context, log *sqlite.Reader, out *buf
 	}
 }
 
-// readPage reads the next messages, of a damaged store what there is of them: with
-// an error come those before the damage.
-func readPage(ctx context.Context, log *sqlite.Reader, after int64) (app.Page, error) {
-	page, err := log.Read(ctx, app.Query{After: after, Limit: exportPage})
-	if err == nil {
-		return page, nil
-	}
-	page = app.Page{Next: after}
-	page.Entries, err = log.Salvage(ctx, after, exportPage)
-	if n := len(page.Entries); n > 0 {
-		page.Next = page.Entries[n-1].Seq
-	}
-	return page, err
+// Record implements sqlite.Exporter.
+func (e *export) Record(r *app.Record) error {
+	e.line = append(r.AppendJSON(e.line[:0]), '\n')
+	_, err := e.out.Write(e.line)
+	return err
+}
+
+// Fault implements sqlite.Exporter.
+func (e *export) Fault(text string) {
+	e.faults++
+	fmt.Fprintf(e.warnings, "windsock: %s\n", text)
+}
+
+// Pruned implements sqlite.Exporter.
+func (e *export) Pruned(from, to int64) {
+	fmt.Fprintf(e.warnings, "windsock: messages %d to %d are not kept any longer, the oldest one is %d\n", from, to, to+1)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,14 +16,14 @@ import (
 
 // startFront serves HTTP on hostPort for development, and hands it on to the same
 // SCGI address that a real front end uses, which by now is listened on at actual.
-func startFront(hostPort, addr string, actual net.Addr, logger *slog.Logger) (*front.Front, error) {
+func startFront(ctx context.Context, hostPort, addr string, actual net.Addr, logger *slog.Logger) (*front.Front, error) {
 	transport, err := transportTo(addr)
 	if err != nil {
 		return nil, fmt.Errorf("--http: the first --listen address: %w", err)
 	}
 	transport.Address = actual.String()  // a port 0 has become one
 	transport.MaxBufferedBody = 16 << 20 // more than is taken: the refusal is the application's
-	f, err := front.Start(front.Config{Address: hostPort, Transport: transport, Logger: logger})
+	f, err := front.Start(ctx, front.Config{Address: hostPort, Transport: transport, Logger: logger})
 	if err != nil {
 		return nil, fmt.Errorf("--http: %w", err)
 	}

@@ -12,8 +12,9 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Serve SCGI requests: take in messages and give them back."`
 	Check   checkCommand   `cmd:"" help:"Look for faults in settings and store, and touch nothing."`
 	Backup  backupCommand  `cmd:"" help:"Copy the store to a file, also while it is in use."`
+	Restore restoreCommand `cmd:"" help:"Make a store of a backup or an export."`
 	Post    postCommand    `cmd:"" help:"Insert messages from a file or standard input."`
-	Export  exportCommand  `cmd:"" help:"Write what is stored as NDJSON, addresses included."`
+	Export  exportCommand  `cmd:"" help:"Write all that is stored as NDJSON, addresses included."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

@@ -21,11 +21,11 @@ import (
 
 type postCommand struct {
 	To   string `placeholder:"ADDR" env:"WINDSOCK_TO" default:"unix:data/windsock.sock" help:"Where windsock listens: unix:PATH or tcp:HOST:PORT. (${default})"`
-	File string `arg:"" optional:"" default:"-" help:"A file of JSON messages: one, an array, or one after the other (NDJSON). - is standard input."`
+	File string `arg:"" optional:"" default:"-" help:"A file of JSON messages: one, an array, or one after the other (NDJSON). A broken line is named and skipped. - is standard input."`
 }
 
 // Run posts the messages in their order, as many at a time as there are, and says
-// at the end what became of them.
+// at the end what became of them. It fails when a message was refused or broken.
 func (c *postCommand) Run(env program.Environment) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -69,13 +69,17 @@ func (p *poster) summary() string {
 
 // all posts every message of the input.
 func (p *poster) all(ctx context.Context, input io.Reader) error {
-	for chunk := range gather(ctx, messages(input)) {
+	for chunk := range gather(ctx, items(input)) {
 		if err := p.chunk(ctx, chunk.messages); err != nil {
 			return fmt.Errorf("message %d: %w", p.count()+1, err)
 		}
 		p.progress.Show(p.summary)
-		if chunk.err != nil {
-			return fmt.Errorf("message %d: %w", p.count()+1, chunk.err)
+		switch fault := chunk.fault; {
+		case fault == nil:
+		case fault.last:
+			return fmt.Errorf("message %d%s: %w", p.count()+1, fault.where(), fault.err)
+		default:
+			p.refuse(*fault, fault.err.Error())
 		}
 	}
 	return ctx.Err()
@@ -87,13 +91,13 @@ const maxAttempts = 5
 // chunk posts messages, again those that the server has no room for. Refused
 // ones are counted and reported; an error means that there is no point in going
 // on.
-func (p *poster) chunk(ctx context.Context, messages [][]byte) error {
+func (p *poster) chunk(ctx context.Context, messages []item) error {
 	for attempt := 1; len(messages) > 0; attempt++ {
 		resp, body, err := p.send(ctx, messages)
 		if err != nil {
 			return err
 		}
-		done, err := p.results(body, len(messages))
+		done, err := p.results(body, messages)
 		if err != nil {
 			return fmt.Errorf("the server answered %s: %w", printable(resp.Status), err)
 		}
@@ -108,7 +112,7 @@ func (p *poster) chunk(ctx context.Context, messages [][]byte) error {
 				return err
 			}
 		case resp.StatusCode == http.StatusRequestEntityTooLarge && len(messages) == 1 && done == 0:
-			p.refuse(printable(resp.Status) + ": " + problemDetail(body))
+			p.refuse(messages[0], printable(resp.Status)+": "+problemDetail(body))
 			return nil
 		default:
 			return fmt.Errorf("the server answered %s: %s", printable(resp.Status), problemDetail(body))
@@ -117,9 +121,13 @@ func (p *poster) chunk(ctx context.Context, messages [][]byte) error {
 	return nil
 }
 
-func (p *poster) send(ctx context.Context, messages [][]byte) (*http.Response, []byte, error) {
-	lines := bytes.Join(messages, []byte{'\n'})
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://windsock/messages", bytes.NewReader(lines))
+func (p *poster) send(ctx context.Context, messages []item) (*http.Response, []byte, error) {
+	var lines bytes.Buffer
+	for _, message := range messages {
+		lines.Write(message.text)
+		lines.WriteByte('\n')
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://windsock/messages", &lines)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -134,26 +142,27 @@ func (p *poster) send(ctx context.Context, messages [][]byte) (*http.Response, [
 	return resp, body, err
 }
 
-// results counts what became of the first messages of the n that were sent, as
-// many as there are results for: none where the server did not get to that.
-func (p *poster) results(body []byte, n int) (done int, err error) {
+// results counts what became of the messages that were sent, and returns how many
+// results there are: for the first messages, or for none where the server did not
+// get that far.
+func (p *poster) results(body []byte, sent []item) (done int, err error) {
 	var answer struct {
 		Results []struct{ Status, Error string }
 	}
 	if json.Unmarshal(body, &answer) != nil {
 		return 0, nil // an answer of another kind, or from somebody else
 	}
-	if len(answer.Results) > n {
-		return 0, fmt.Errorf("%d results for %d messages", len(answer.Results), n)
+	if len(answer.Results) > len(sent) {
+		return 0, fmt.Errorf("%d results for %d messages", len(answer.Results), len(sent))
 	}
-	for _, result := range answer.Results {
+	for i, result := range answer.Results {
 		switch result.Status {
 		case "stored":
 			p.stored++
 		case "duplicate":
 			p.duplicate++
 		case "invalid":
-			p.refuse("400 Bad Request: " + printable(result.Error))
+			p.refuse(sent[i], "400 Bad Request: "+printable(result.Error))
 		default:
 			return 0, fmt.Errorf("an unknown status %q", printable(result.Status))
 		}
@@ -162,10 +171,10 @@ func (p *poster) results(body []byte, n int) (done int, err error) {
 }
 
 // refuse counts and reports a message that will never be taken.
-func (p *poster) refuse(why string) {
+func (p *poster) refuse(message item, why string) {
 	p.refused++
 	p.progress.End()
-	fmt.Fprintf(p.stderr, "message %d: %s\n", p.count(), why)
+	fmt.Fprintf(p.stderr, "message %d%s: %s\n", p.count(), message.where(), why)
 }
 
 // problemDetail is what an error says, as problem+json, in the shape of a batch,

@@ -39,7 +39,7 @@ func TestPostAndExport(t *testing.T) {
 		stdout, stderr, code := run(t, dir, `{"callsign":"G8XYZ"}`+"\n"+note("four"), "post")
 		assert.Equal(t, 1, code)
 		assert.Contains(t, stdout, "1 stored, 0 stored before, 1 refused")
-		assert.Contains(t, stderr, "message 1: 400")
+		assert.Contains(t, stderr, "message 1, line 1: 400")
 	})
 	t.Run("broken input", func(t *testing.T) {
 		for _, input := range []string{"[" + one, "[", "{", one + "x", "[" + one + "][" + two + "]", "[" + one + "] " + two, "[" + one + ",]"} {
@@ -69,6 +69,60 @@ func TestPostAndExport(t *testing.T) {
 	assert.Zero(t, p.stop())
 }
 
+// A broken message is named and costs no other one. Only in an array is it the end.
+func TestPostGoesOnAfterABrokenLine(t *testing.T) {
+	one, two, three := note("one"), note("two"), note("three")
+	spanning := strings.ReplaceAll(note("spanning"), ",", ",\n")
+	cut := one[:len(one)-20]
+	long := `{"callsign":"` + strings.Repeat("A", 8<<20) + `"}`
+	for _, row := range []struct {
+		name, input string
+		stored      []string
+		broken      []string // what standard error says
+	}{
+		{"no JSON", one + "\nBROKEN\n" + two + "\n", []string{"one", "two"}, []string{"message 2, line 2: this is no JSON object"}},
+		{"the first", "BROKEN\n" + one, []string{"one"}, []string{"message 1, line 1: this is no JSON object"}},
+		{"the last", one + "\n{", []string{"one"}, []string{"message 2, line 2: unexpected EOF"}},
+		{"cut off in a string", cut + "\n" + one + "\n" + two, []string{"one", "two"}, []string{"message 1, line 1: invalid"}},
+		{"an open bracket", "{\"a\":\n" + one + "\n" + two, []string{"one", "two"}, []string{"message 1, line 1: invalid"}},
+		{"an open bracket before the last", "{\"a\":\n" + one, []string{"one"}, []string{"message 1, line 1: unexpected EOF"}},
+		{"blank lines count", "\n\r\n" + one + "\r\n\r\n?\r\n" + two, []string{"one", "two"}, []string{"message 2, line 5: this is no JSON object"}},
+		{"two on a line", one + two + "\n?", []string{"one", "two"}, []string{"message 3, line 2: this is no JSON object"}},
+		{"behind one", one + "x\n" + two, []string{"one", "two"}, []string{"message 2, line 1: this is no JSON object"}},
+		{"over lines", spanning + "\n" + spanning + "?\n" + one, []string{"spanning", "one"}, []string{"message 3, line 10: this is no JSON object"}},
+		{"a text over lines is broken", strings.Replace(spanning, "{\"name", "{name", 1) + "\n" + one, []string{"one"},
+			[]string{"message 1, line 1: invalid", "message 5, line 5: this is no JSON object"}},
+		{"refused and broken", "{}\n?\n" + one, []string{"one"}, []string{"message 1, line 1: 400", "message 2, line 2: this is no JSON object"}},
+		{"too long", one + "\n" + long + "\n" + two, []string{"one", "two"}, []string{"message 2, line 2: longer than the limit of 8388608 bytes"}},
+		{"too long over lines", "{\n" + strings.Repeat("\n", 8<<20) + "?\n" + two, []string{"two"},
+			[]string{"message 1, line 1: longer than the limit of 8388608 bytes", "message 2, line 8388610: this is no JSON object"}},
+		{"a long line behind an open bracket", "{\"a\":\n" + long + "\n" + two, []string{"two"},
+			[]string{"message 1, line 1: longer than the limit", "message 2, line 2: longer than the limit"}},
+		{"byte order mark", "\ufeff" + one + "\n" + two, []string{"one", "two"}, nil},
+		{"byte order mark before an array", "\ufeff[" + one + "]", []string{"one"}, nil},
+		{"byte order mark within", one + "\n\ufeff" + two + "\n" + three, []string{"one", "three"}, []string{"message 2, line 2: this is no JSON object"}},
+		{"an array ends", "[" + one + "\n,?," + two + "]", []string{"one"}, []string{"message 2: invalid"}},
+		{"a long element", "[" + one + "," + long + "," + two + "]", []string{"one"}, []string{"message 2: longer than the limit of 8388608 bytes"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			dir := folder(t)
+			p := serve(t, dir)
+			stdout, stderr, code := run(t, dir, row.input, "post")
+			assert.Equal(t, row.broken != nil, code == 1, stderr)
+			assert.Contains(t, stdout, " stored, ")
+			for _, want := range row.broken {
+				assert.Contains(t, stderr, want)
+			}
+			var stored []string
+			for _, entry := range exported(t, dir) {
+				stored = append(stored, entry["data"].(map[string]any)["name"].(string))
+			}
+			assert.Equal(t, row.stored, stored)
+			assert.Zero(t, p.stop())
+		})
+	}
+}
+
 // Many messages are few requests, and each is stored once and counted.
 func TestPostMany(t *testing.T) {
 	dir := folder(t)
@@ -86,7 +140,7 @@ func TestPostMany(t *testing.T) {
 	stdout, stderr, code := run(t, dir, input.String(), "post")
 	assert.Equal(t, 1, code)
 	assert.Equal(t, "2501 stored, 0 stored before, 7 refused\n", stdout)
-	for _, want := range []string{"message 2: 400", "message 503: 400", "message 2506: 400", "message 2507: 413"} {
+	for _, want := range []string{"message 2, line 6: 400", "message 503, line 2507: 400", "message 2506, line 12506: 400", "message 2507, line 12507: 413"} {
 		assert.Contains(t, stderr, want)
 	}
 	entries := exported(t, dir)

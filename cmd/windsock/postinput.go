@@ -1,141 +1,125 @@
 package main
 
-// This file is the input of windsock post: messages from a stream, gathered into
-// chunks.
+// This file reads the input of windsock post: it takes a stream apart into
+// messages, and does not know what a valid message is. posttext.go reads those
+// that follow one another, postchunk.go gathers those that are posted together.
 
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
-	"strings"
+	"iter"
 )
 
-// A chunk has at most so many messages, and bytes unless it is one message:
-// well below what the server takes at once, and one commit there.
-const (
-	maxChunk      = 1_000
-	maxChunkBytes = 1 << 20
-)
+// maxText is the limit for the text of one message in the input, in bytes, and so
+// for a line of NDJSON. The server's own limit is smaller: 1 MiB, without the
+// blanks that are left out here.
+const maxText = 8 << 20
 
-// chunk is what is posted together.
-type chunk struct {
-	messages [][]byte // one line each
-	err      error    // why there is nothing after them; nil at a proper end too
+var errTooLong = fmt.Errorf("longer than the limit of %d bytes", maxText)
+
+// item is one message of the input, or what stands in its place.
+type item struct {
+	text []byte // JSON on one line; nil when there is none
+	line int    // the line where it begins; 0 in an array
+	err  error  // why there is no text
+	last bool   // nothing can be read after this error
 }
 
-// input is a message that was read, or why there is none.
-type input struct {
-	message []byte
-	err     error
+// where returns ", line N" for an item whose line is known.
+func (i item) where() string {
+	if i.line == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", line %d", i.line)
 }
 
-// gather collects what is read while the caller is busy with what came before:
-// the first chunk is one message, later ones as large as the server is slow. So
-// nothing waits in a pipe for others to come.
-func gather(ctx context.Context, all func(func([]byte, error) bool)) func(func(chunk) bool) {
-	return func(yield func(chunk) bool) {
-		ctx, stop := context.WithCancel(ctx)
-		defer stop()
-		// Nobody waits for the reader: it may be in a Read that never returns,
-		// and the process ends with whoever gives up on it.
-		read := make(chan input)
-		go func() {
-			defer close(read)
-			for message, err := range all {
-				select {
-				case read <- input{message, err}:
-				case <-ctx.Done():
-					return
-				}
-			}
-		}()
-		chunks := make(chan chunk)
-		go collect(ctx, read, chunks)
-		for c := range chunks {
-			if !yield(c) {
-				return
-			}
+// items takes the input apart into JSON texts: the elements of an array, or texts
+// that follow one another. Those may share a line or span lines; mostly each has a
+// line of its own. A byte order mark at the beginning is skipped.
+func items(input io.Reader) iter.Seq[item] {
+	return func(yield func(item) bool) {
+		r := bufio.NewReaderSize(input, 64<<10)
+		first, err := begin(r)
+		switch {
+		case errors.Is(err, io.EOF):
+		case err != nil:
+			yield(item{err: err, last: true})
+		case first.opens == '[':
+			elements(r, yield)
+		default:
+			(&texts{r: r, number: first.line - 1}).each(yield)
 		}
 	}
 }
 
-// collect makes chunks of what is read. One is given away as soon as somebody
-// takes it, and grows until then.
-func collect(ctx context.Context, read <-chan input, chunks chan<- chunk) {
-	defer close(chunks)
-	var forming chunk
-	var next []byte // read, but with no place in this chunk
-	size := 0
-	for read != nil || len(forming.messages) > 0 || forming.err != nil {
-		from, to := read, chunks
-		if len(forming.messages) == 0 && forming.err == nil {
-			to = nil
+// beginning is where the first text of the input begins.
+type beginning struct {
+	opens byte // its first byte
+	line  int
+}
+
+// begin skips a byte order mark and blanks.
+func begin(r *bufio.Reader) (beginning, error) {
+	if mark, _ := r.Peek(3); string(mark) == "\ufeff" {
+		_, _ = r.Discard(len(mark)) // it is there
+	}
+	for line := 1; ; {
+		c, err := r.ReadByte()
+		switch {
+		case err != nil:
+			return beginning{}, err
+		case c == '\n':
+			line++
+		case c != ' ' && c != '\t' && c != '\r':
+			return beginning{c, line}, r.UnreadByte()
 		}
-		if len(forming.messages) == maxChunk || next != nil || forming.err != nil {
-			from = nil
+	}
+}
+
+// elements yields the elements of an array. It ends at one that is no JSON, since
+// where the next one begins would be a guess.
+func elements(r io.Reader, yield func(item) bool) {
+	in := &bounded{r: r, left: maxText}
+	decoder := json.NewDecoder(in)
+	_, err := decoder.Token() // the bracket
+	for err == nil && decoder.More() {
+		var element json.RawMessage
+		if err = decoder.Decode(&element); err == nil && len(element) > maxText {
+			err = errTooLong
 		}
-		select {
-		case in, ok := <-from:
-			switch {
-			case !ok:
-				read = nil
-			case in.err != nil:
-				forming.err = in.err
-			case len(forming.messages) > 0 && size+len(in.message) > maxChunkBytes:
-				next = in.message
-			default:
-				forming.messages = append(forming.messages, in.message)
-				size += len(in.message) + 1
-			}
-		case to <- forming:
-			if forming.err != nil {
-				return
-			}
-			forming, size = chunk{}, 0
-			if next != nil {
-				forming.messages, size, next = [][]byte{next}, len(next)+1, nil
-			}
-		case <-ctx.Done():
+		if err == nil && !yield(item{text: oneLine(element)}) {
 			return
 		}
+		in.left = maxText
+	}
+	if err == nil {
+		err = endOfArray(decoder)
+	}
+	if err != nil {
+		yield(item{err: unexpectedEnd(err), last: true})
 	}
 }
 
-// messages takes the input apart into JSON texts: those of an array, or those
-// that follow one another. Whether each is a message is the server's to say.
-func messages(input io.Reader) func(yield func([]byte, error) bool) {
-	return func(yield func([]byte, error) bool) {
-		buffered := bufio.NewReader(input)
-		isArray, err := startsArray(buffered)
-		decoder := json.NewDecoder(buffered)
-		if err == nil && isArray {
-			_, err = decoder.Token()
-		}
-		for err == nil && (!isArray || decoder.More()) {
-			var message json.RawMessage
-			if err = decoder.Decode(&message); err == nil && !yield(oneLine(message), nil) {
-				return
-			}
-		}
-		if err == nil { // at the array's end
-			if _, err = decoder.Token(); err == nil {
-				_, err = decoder.Token()
-				if err == nil {
-					err = errors.New("something follows the array")
-				}
-				isArray = false
-			}
-		}
-		if err != nil && (isArray || !errors.Is(err, io.EOF)) {
-			yield(nil, unexpectedEnd(err))
-		}
+// endOfArray returns an error unless the array ends here, and the input with it.
+func endOfArray(decoder *json.Decoder) error {
+	if _, err := decoder.Token(); err != nil {
+		return err
 	}
+	_, err := decoder.Token()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err == nil:
+		return errors.New("something follows the array")
+	}
+	return err
 }
 
-// unexpectedEnd says what the end of the input within an array is.
+// unexpectedEnd makes an error of an end of the input within an array or a text.
 func unexpectedEnd(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
@@ -143,17 +127,19 @@ func unexpectedEnd(err error) error {
 	return err
 }
 
-// startsArray reports whether the first byte that is no blank opens an array.
-func startsArray(r *bufio.Reader) (bool, error) {
-	for {
-		c, err := r.ReadByte()
-		if err != nil {
-			return false, err
-		}
-		if strings.IndexByte(" \t\r\n", c) < 0 {
-			return c == '[', r.UnreadByte()
-		}
+// bounded reads from r until left bytes were read, then fails with errTooLong.
+type bounded struct {
+	r    io.Reader
+	left int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errTooLong
 	}
+	n, err := b.r.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
 }
 
 // oneLine returns a JSON text without the blanks between its tokens.

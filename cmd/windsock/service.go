@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -35,33 +34,38 @@ type service struct {
 }
 
 // start makes the service, in the order of a request's way from its end to its
-// beginning: nothing is taken in before it can be kept. On an error nothing is
-// left of it.
-func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
+// beginning: nothing is taken in before it can be kept. On an error, as when ctx ends
+// first, nothing is left of it. ctx means nothing to the service.
+func (c *serveCommand) start(ctx context.Context, logger zerolog.Logger) (*service, error) {
 	path, err := storePath(c.Store)
 	if err != nil {
 		return nil, err
 	}
-	programs, err := c.CGI.newPrograms(c.Mount, logger)
+	inFlight := &admission.Budget{Bytes: int64(c.InFlight)}
+	programs, err := c.CGI.newPrograms(c.Mount, inFlight, logger)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.makeDataFolder(); err != nil {
-		return nil, err
-	}
-	store, err := sqlite.Open(path)
+	conns, err := c.maxConns()
 	if err != nil {
 		return nil, err
 	}
-	conns := maxConns()
+	if err := makeDataFolder(append([]string{c.Store}, c.Listen...)...); err != nil {
+		return nil, err
+	}
+	store, err := sqlite.OpenContext(ctx, path)
+	if err != nil {
+		return nil, err
+	}
 	tail := &app.Tail{Log: store, MaxSubscribers: conns / 2, Logger: logger} // the rest is for those who post
-	if err := tail.Start(context.Background()); err != nil {
+	if err := tail.Start(ctx); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	committer := &app.Committer{Log: c.storing(store), Committed: tail.Committed, Logger: logger}
 	retention := &app.Retention{Log: store, Committer: committer, Keep: keeping(c.Keep, c.KeepAddresses), Logger: logger}
+	committer.Stored = retention.Stored
 	handler := &app.Handler{Log: store, Committer: committer, Tail: tail, Logger: logger, Version: versionText(),
-		Keep: c.Keep.text, Other: programs.find, Budget: &admission.Budget{Bytes: int64(c.InFlight)}}
+		Keep: c.Keep.text, Other: programs.find, Budget: inFlight}
 	s := &service{
 		store:     store,
 		tail:      tail,
@@ -75,11 +79,11 @@ func (c *serveCommand) start(logger zerolog.Logger) (*service, error) {
 		},
 	}
 	retention.Start()
-	if err := s.listen(c.Listen); err != nil {
+	if err := s.listen(ctx, c.Listen); err != nil {
 		return nil, errors.Join(err, s.stop(startFailed))
 	}
 	if c.HTTP != "" {
-		if s.front, err = startFront(c.HTTP, c.Listen[0], s.listeners[0].Addr(), s.scgi.Logger); err != nil {
+		if s.front, err = startFront(ctx, c.HTTP, c.Listen[0], s.listeners[0].Addr(), s.scgi.Logger); err != nil {
 			return nil, errors.Join(err, s.stop(startFailed))
 		}
 	}
@@ -101,21 +105,10 @@ const closePatience = time.Second
 // startFailed is the grace of a start that failed: there is little to wait for.
 const startFailed = time.Second
 
-// maxConns bounds the connections, and so what their bodies take: to half of the
-// descriptors that the process may have, and never more than 4,096.
-func maxConns() int {
-	const most = 4096
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return most
-	}
-	return int(min(limit.Cur/2, most))
-}
-
 // makeDataFolder makes the folder of the defaults. Others are for whoever names
 // them to make: a mistyped path is an error, not a new and empty store.
-func (c *serveCommand) makeDataFolder() error {
-	for _, value := range append([]string{c.Store}, c.Listen...) {
+func makeDataFolder(values ...string) error {
+	for _, value := range values {
 		_, path, _ := strings.Cut(value, ":")
 		if filepath.Dir(path) != dataFolder {
 			continue
@@ -141,9 +134,9 @@ func syncFolder(path string) error {
 }
 
 // listen opens all the listeners before it serves the first.
-func (s *service) listen(addrs []string) error {
+func (s *service) listen(ctx context.Context, addrs []string) error {
 	for _, addr := range addrs {
-		l, err := listen.Listen(context.Background(), addr)
+		l, err := listen.Listen(ctx, addr)
 		if err != nil {
 			return err
 		}

@@ -24,6 +24,8 @@ type eventStream struct {
 	header http.Header
 }
 
+// follow opens a stream, and waits for the comment that comes first, before any
+// event.
 func follow(t *testing.T, client *http.Client, url, lastEventID string) *eventStream {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
@@ -35,6 +37,11 @@ func follow(t *testing.T, client *http.Client, url, lastEventID string) *eventSt
 	require.NoError(t, err)
 	t.Cleanup(func() { resp.Body.Close() })
 	require.Equal(t, http.StatusOK, resp.StatusCode)
+	const comment = ": heartbeat\n\n"
+	first := make([]byte, len(comment))
+	_, err = io.ReadFull(resp.Body, first)
+	require.NoError(t, err)
+	require.Equal(t, comment, string(first))
 	return &eventStream{bufio.NewReader(resp.Body), resp.Header}
 }
 
@@ -139,12 +146,12 @@ func TestStopEndsStreams(t *testing.T) {
 
 // Streams take half of the connections at most: whoever posts still gets in.
 func TestStreamsLeaveRoomToPost(t *testing.T) {
-	const descriptors = 80 // so 40 connections, and 20 streams
+	const descriptors, streams = 84, 10 // half of the 20 connections that there is room for
 	dir := folder(t)
 	p := launch(t, dir, exec.Command("sh", "-c", fmt.Sprintf("ulimit -n %d; exec %s serve", descriptors, binary(t, buildFlags...))))
 	p.waitFor("\"message\":\"serving\"")
 	client := &http.Client{Transport: p.transport()}
-	for range descriptors / 4 {
+	for range streams {
 		follow(t, client, "http://windsock/messages/stream", "")
 	}
 	resp, err := client.Get("http://windsock/messages/stream")

@@ -40,9 +40,10 @@ const (
 	maxHeaderBytes    = 60 << 10 // scgi.Server takes 64 KiB, with what is added
 )
 
-// Start listens and serves until Stop.
-func Start(c Config) (*Front, error) {
-	l, err := net.Listen("tcp", c.Address)
+// Start listens and serves until Stop. ctx bounds the opening of the listener.
+func Start(ctx context.Context, c Config) (*Front, error) {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", c.Address)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +93,9 @@ func (c *Config) handler() http.Handler {
 		Transport: c.Transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.RawQuery = r.In.URL.RawQuery // as it came, which is not for a front end to judge
+			if r.Out.Body != nil && r.Out.Body != http.NoBody {
+				r.Out.Body = clientBody{r.Out.Body}
+			}
 		},
 		ErrorHandler: c.fail,
 		ErrorLog:     slog.NewLogLogger(c.Logger.Handler(), slog.LevelWarn),
@@ -102,21 +106,30 @@ func (c *Config) handler() http.Handler {
 	return c.logged(proxy)
 }
 
-// fail answers for an application that has not.
+// fail answers in place of the application, which has not answered or has not been
+// asked.
 func (c *Config) fail(w http.ResponseWriter, r *http.Request, err error) {
-	status := http.StatusBadGateway
 	if r.Context().Err() != nil {
-		w.WriteHeader(status) // to a client that has gone away
+		w.WriteHeader(http.StatusBadGateway) // to a client that has gone away
 		return
 	}
+	status := statusOf(err)
+	c.Logger.Warn("no answer from the application", "method", r.Method, "uri", r.URL.RequestURI(), "status", status, "error", err.Error())
+	http.Error(w, fmt.Sprintf("%d %s: the front end's log says why", status, http.StatusText(status)), status)
+}
+
+// statusOf is the status for a request that failed with err.
+func statusOf(err error) int {
 	var tooLarge *http.MaxBytesError
+	var broken bodyError
 	var timeout net.Error
 	switch {
 	case errors.As(err, &tooLarge):
-		status = http.StatusRequestEntityTooLarge
+		return http.StatusRequestEntityTooLarge
+	case errors.As(err, &broken):
+		return http.StatusBadRequest
 	case errors.As(err, &timeout) && timeout.Timeout():
-		status = http.StatusGatewayTimeout
+		return http.StatusGatewayTimeout
 	}
-	c.Logger.Warn("no answer from the application", "method", r.Method, "uri", r.URL.RequestURI(), "status", status, "error", err.Error())
-	http.Error(w, fmt.Sprintf("%d %s: the front end's log says why", status, http.StatusText(status)), status)
+	return http.StatusBadGateway
 }

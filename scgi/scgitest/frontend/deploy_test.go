@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -225,6 +226,85 @@ func TestDeployBackendComesBack(t *testing.T) {
 				return
 			}
 			assert.Equal(t, 200, request())
+		})
+	}
+}
+
+// away is what nginx answers for a windsock that is away: a stream that ends at once and says when to come back.
+const away = "retry: 5000\n\n"
+
+func requestStream(t *testing.T, front *Frontend) *http.Response {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
+	resp, err := client.Get(front.URL + "/habitat/messages/stream?after=3")
+	require.NoError(t, err)
+	t.Cleanup(func() { resp.Body.Close() })
+	return resp
+}
+
+// nginx's own errors are no end to an EventSource, and only where the event stream is.
+func TestDeployStreamWhileAway(t *testing.T) {
+	gone := serve(t, "unix", tell)
+	gone.stop()
+	for name, backend := range map[string]string{
+		"not there": gone.String(),
+		"no answer": serve(t, "unix", func(net.Conn, request) {}).String(),
+		"no accept": fullListener(t),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			front := Start(t, Nginx, Config{Backend: backend})
+			resp := requestStream(t, front)
+			body, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			assert.Equal(t, http.StatusOK, resp.StatusCode)
+			assert.Equal(t, "text/event-stream", resp.Header.Get("Content-Type"))
+			assert.Equal(t, []string{"no-store"}, resp.Header.Values("Cache-Control"))
+			assert.Equal(t, away, string(body))
+
+			status, _ := do(t, newRequest(t, "GET", front.URL+"/habitat/messages", nil))
+			assert.Contains(t, []int{http.StatusBadGateway, http.StatusGatewayTimeout}, status)
+		})
+	}
+}
+
+// fullListener returns the address of a listener that has no place for a connection: nginx waits for one until it
+// gives up with 504.
+func fullListener(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	raw, err := l.(*net.TCPListener).SyscallConn()
+	require.NoError(t, err)
+	var shrunk error
+	require.NoError(t, raw.Control(func(fd uintptr) { shrunk = syscall.Listen(int(fd), 0) }))
+	require.NoError(t, shrunk)
+	for { // until there is none for us either
+		conn, err := net.DialTimeout("tcp", l.Addr().String(), 100*time.Millisecond)
+		if err != nil {
+			return "tcp:" + l.Addr().String()
+		}
+		t.Cleanup(func() { conn.Close() })
+	}
+}
+
+// An error that windsock itself answers with passes, as the body does.
+func TestDeployStreamErrorsPass(t *testing.T) {
+	for _, status := range []int{400, 410, 500, 502, 503, 504} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			backend := serve(t, "unix", func(conn net.Conn, _ request) {
+				// The client sees what is missing.
+				_, _ = fmt.Fprintf(conn, "Status: %d Of Its Own\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n\r\n{}", status)
+			})
+			resp := requestStream(t, Start(t, Nginx, Config{Backend: backend.String()}))
+			body, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			assert.Equal(t, status, resp.StatusCode)
+			assert.Equal(t, "application/problem+json", resp.Header.Get("Content-Type"))
+			assert.Equal(t, "1", resp.Header.Get("Retry-After"))
+			assert.Equal(t, "{}", string(body))
 		})
 	}
 }

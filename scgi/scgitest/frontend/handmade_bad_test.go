@@ -57,7 +57,7 @@ var badRequests = []handmade{
 	{"content-length-64-bits", "CONTENT_LENGTH is 2^64 too large, so right for who does not look for overflow", "400", contentLength("18446744073709551623")},
 	{"content-length-twice", "CONTENT_LENGTH twice, with the same value", "400", post("CONTENT_LENGTH", "7")},
 	{"content-length-twice-different", "CONTENT_LENGTH twice, with different values", "400", post("CONTENT_LENGTH", "70")},
-	{"content-length-disagrees", "HTTP_CONTENT_LENGTH says more, as behind nginx with scgi_request_buffering off", "400", post("HTTP_CONTENT_LENGTH", "60000")},
+	{"content-length-disagrees", "HTTP_CONTENT_LENGTH says more, as behind nginx with scgi_request_buffering off", "500", post("HTTP_CONTENT_LENGTH", "60000")},
 
 	// The other variables.
 	{"scgi-missing", "no SCGI, as behind nginx without include scgi_params", "400",

@@ -19,12 +19,19 @@ need strace strace
 need curl curl
 # For the CGI programs in testdata/cgi.
 need /usr/bin/python3 python3-minimal
+# Its git-http-backend is a CGI program, its client the one that asks for it.
+need git git
 # SCGI applications of others, for cmd/scgi.
 need fossil fossil
 need uwsgi uwsgi-core
 [ -e /usr/lib/uwsgi/plugins/python3_plugin.so ] || packages="$packages uwsgi-plugin-python3"
+need rtorrent rtorrent
+need tclsh tcl
 need perl perl
 [ -e /usr/share/perl5/SCGI.pm ] || packages="$packages libscgi-perl"
+# An EventSource client, for cmd/windsock.
+need node nodejs
+need npm npm
 # The race detector needs a C compiler, and that the C library's headers.
 need gcc gcc
 echo '#include <stdlib.h>' | gcc -E -x c - >/dev/null 2>&1 || packages="$packages libc6-dev"

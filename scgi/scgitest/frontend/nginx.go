@@ -32,7 +32,7 @@ func writeNginx(s site) error {
 	if err := os.WriteFile(filepath.Join(s.Prefix, "scgi_params"), params, 0o644); err != nil {
 		return err
 	}
-	if err := s.writeDeployed("nginx", "windsock.conf", "windsock-upstream.conf"); err != nil {
+	if err := s.writeDeployed("nginx", "windsock.conf", "windsock-upstream.conf", "windsock-subrequest.conf"); err != nil {
 		return err
 	}
 	return s.writeTemplate("nginx.conf", nginxTemplate)

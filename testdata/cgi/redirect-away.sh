@@ -1,0 +1,3 @@
+#!/bin/sh
+# A local redirect to a path that is no program's.
+printf 'Location: /elsewhere?a=b\n\n'
