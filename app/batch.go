@@ -143,7 +143,7 @@ func (b *batchInsert) take(item []byte, err error) error {
 	}
 	b.results = append(b.results, result)
 	b.chunk = append(b.chunk, message)
-	if b.bytes += message.size(); len(b.chunk) < chunkMessages && b.bytes < chunkBytes {
+	if b.bytes += message.Size(); len(b.chunk) < chunkMessages && b.bytes < chunkBytes {
 		return nil
 	}
 	return b.flush()

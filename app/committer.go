@@ -19,9 +19,14 @@ const (
 	defaultMaxBatch    = 1_000
 )
 
-// messageOverhead is counted for a message on top of its callsign and data:
-// about what the Message itself, its receipt and its waiter take.
-const messageOverhead = 512
+// Errors that a Committer returns for messages that it does not take.
+var (
+	// ErrQueueFull is returned by Committer.Commit and CommitAll when more is waiting to be
+	// stored than its limits allow.
+	ErrQueueFull = errors.New("commit: too many messages are waiting to be stored")
+	// ErrCommitterClosed is returned by Committer.Commit and CommitAll after Close.
+	ErrCommitterClosed = errors.New("commit: no longer taking messages")
+)
 
 // Committer lets many writers share one durable commit. It takes whatever is
 // queued, with no fixed delay: while one batch is being stored the next one
@@ -166,9 +171,9 @@ const groupShare = 8
 func (c *Committer) group(messages []Message) int {
 	most := min(cmp.Or(c.MaxBatch, defaultMaxBatch), cmp.Or(c.MaxMessages, defaultMaxMessages)/groupShare)
 	room := cmp.Or(c.MaxBytes, defaultMaxBytes) / groupShare
-	n, bytes := 1, messages[0].size()
+	n, bytes := 1, messages[0].Size()
 	for n < min(len(messages), most) {
-		if bytes += messages[n].size(); bytes > room {
+		if bytes += messages[n].Size(); bytes > room {
 			break
 		}
 		n++
@@ -213,7 +218,7 @@ func (c *Committer) Stats() CommitterStats {
 func (c *Committer) admit(messages []Message) (b *batch, i int, err error) {
 	bytes := 0
 	for n := range messages {
-		bytes += messages[n].size()
+		bytes += messages[n].Size()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -230,9 +235,6 @@ func (c *Committer) admit(messages []Message) (b *batch, i int, err error) {
 	c.start()
 	return b, i, nil
 }
-
-// size is what a message takes in memory, about.
-func (m *Message) size() int { return messageOverhead + len(m.Callsign) + len(m.Data) + len(m.Key) }
 
 // refusal says why n messages that take so many bytes cannot be admitted. c.mu
 // is held.

@@ -18,12 +18,12 @@ func TestDataOfAnUnknownType(t *testing.T) {
 // Canonical data says what the client said: encoding/json reads the same
 // strings from both.
 func TestCanonicalStringsSayTheSame(t *testing.T) {
-	for _, c := range readMessageCases(t) {
+	for _, c := range ReadMessageCases(t) {
 		if c.Status != 200 || c.Want.Type != ListenerInfo {
 			continue
 		}
 		var envelope, sent map[string]json.RawMessage
-		require.NoError(t, json.Unmarshal(c.body(), &envelope), c.Name)
+		require.NoError(t, json.Unmarshal(c.Bytes(), &envelope), c.Name)
 		require.NoError(t, json.Unmarshal(envelope["data"], &sent), c.Name)
 		var stored map[string]string
 		require.NoError(t, json.Unmarshal([]byte(c.Want.Data), &stored), c.Name)

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/big"
-	"net/netip"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,75 +16,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// messageCase is one row of testdata/messages/cases.json: a body, and the
-// message or the error that it gives.
-type messageCase struct {
-	Name       string  `json:"name"`
-	Body       string  `json:"body"`
-	BodyBase64 []byte  `json:"body_base64"` // instead of Body when that is no UTF-8
-	RemoteAddr *string `json:"remote_addr"` // 192.0.2.7 unless said
-	Status     int     `json:"status"`      // 200 or 400
-
-	Pointer string `json:"pointer"` // for 400: of the field at fault
-	Error   string `json:"error"`   // for 400: part of the reason
-
-	Want struct { // for 200
-		Callsign        string `json:"callsign"`
-		Type            Type   `json:"type"`
-		Address         string `json:"address"`
-		ClientCreated   int64  `json:"client_created"`
-		ClientUploaded  int64  `json:"client_uploaded"`
-		CreatedMinusNow int64  `json:"created_minus_now"` // stored time_created less the server's now
-		Data            string `json:"data"`
-	} `json:"want"`
-}
-
-func (c *messageCase) body() []byte {
-	if c.BodyBase64 != nil {
-		return c.BodyBase64
-	}
-	return []byte(c.Body)
-}
-
-func (c *messageCase) remoteAddr() string {
-	if c.RemoteAddr != nil {
-		return *c.RemoteAddr
-	}
-	return "192.0.2.7"
-}
-
-// wantAddress is the address that is stored; the zero Addr for "".
-func (c *messageCase) wantAddress() netip.Addr {
-	if c.Want.Address == "" {
-		return netip.Addr{}
-	}
-	return netip.MustParseAddr(c.Want.Address)
-}
-
-// readMessageCases returns the rows of testdata/messages/cases.json.
-func readMessageCases(tb testing.TB) (cases []messageCase) {
-	tb.Helper()
-	readMessageFile(tb, "cases.json", &cases)
-	require.Greater(tb, len(cases), 500)
-	return cases
-}
-
-func readMessageFile(tb testing.TB, name string, into any) {
-	tb.Helper()
-	text, err := os.ReadFile("../testdata/messages/" + name)
-	require.NoError(tb, err)
-	require.NoError(tb, json.Unmarshal(text, into))
-}
-
 var testNow = time.Date(2011, 4, 2, 20, 0, 1, 234567890, time.UTC)
 
 func TestDecode(t *testing.T) {
 	names := map[string]bool{}
-	for _, c := range readMessageCases(t) {
+	for _, c := range ReadMessageCases(t) {
 		require.False(t, names[c.Name], "two cases are named %q", c.Name)
 		names[c.Name] = true
 		t.Run(c.Name, func(t *testing.T) {
-			m, err := Decode(c.body(), c.remoteAddr(), testNow)
+			m, err := Decode(c.Bytes(), c.RemoteAddress(), testNow)
 			if c.Status == 400 {
 				assert.Equal(t, Message{}, m)
 				requireInvalid(t, err, c.Pointer, c.Error)
@@ -103,7 +41,7 @@ func TestDecode(t *testing.T) {
 				ClientCreated:  c.Want.ClientCreated,
 				ClientUploaded: c.Want.ClientUploaded,
 				Received:       testNow,
-				Address:        c.wantAddress(),
+				Address:        c.WantAddress(),
 				Data:           []byte(c.Want.Data),
 			}
 			assert.Equal(t, want, m, "data: %s", m.Data)
@@ -161,9 +99,9 @@ func TestDescribeIsBounded(t *testing.T) {
 }
 
 func TestDecodeKeepsNoPartOfTheBody(t *testing.T) {
-	for _, c := range readMessageCases(t) {
-		body := c.body()
-		before, err := Decode(body, c.remoteAddr(), testNow)
+	for _, c := range ReadMessageCases(t) {
+		body := c.Bytes()
+		before, err := Decode(body, c.RemoteAddress(), testNow)
 		clear(body)
 		if err == nil {
 			require.Equal(t, c.Want.Data, string(before.Data), c.Name)
@@ -251,8 +189,8 @@ func BenchmarkDecode(b *testing.B) {
 // FuzzDecode looks for panics, for bodies that are taken and no JSON, and for
 // canonical data that is not its own canonical form.
 func FuzzDecode(f *testing.F) {
-	for _, c := range readMessageCases(f) {
-		f.Add(c.body(), c.remoteAddr())
+	for _, c := range ReadMessageCases(f) {
+		f.Add(c.Bytes(), c.RemoteAddress())
 	}
 	f.Add([]byte(`{"x": [1.0, "\u0041"], "\u0061": 1, "_raw": "J CRL", "_listener_metadata": {"b": 1, "a": {}}}`), "::1")
 	f.Add([]byte(`{"latitude": "-0", "longitude": 1e-7, "altitude": -1.9, "time": {"hour": 24, "minute": "07", "second": 61}}`), "::1")

@@ -16,6 +16,9 @@ type events struct {
 	pruned      []byte // the event that says so to those who have missed something; nil for nobody
 }
 
+// Size returns how many bytes the text of all events of the page has.
+func (e *events) Size() int { return len(e.text) }
+
 // event is one of them: what filters look at, and where its text ends.
 type event struct {
 	seq      int64
@@ -25,7 +28,7 @@ type event struct {
 }
 
 func newEvents(log string, after int64, page Page) *events {
-	e := &events{after: after, next: page.Next, text: make([]byte, 0, pageSize(page)), each: make([]event, len(page.Entries))}
+	e := &events{after: after, next: page.Next, text: make([]byte, 0, page.TextSize()), each: make([]event, len(page.Entries))}
 	for i := range page.Entries {
 		entry := &page.Entries[i]
 		e.text = appendEvent(e.text, log, entry)

@@ -400,18 +400,6 @@ func TestWhatCannotBeStored(t *testing.T) {
 	}
 }
 
-// blockedLog stores nothing until it is let.
-type blockedLog struct {
-	app.Log
-	began, release chan struct{}
-}
-
-func (l blockedLog) Append(batch []app.Message) ([]app.Receipt, error) {
-	l.began <- struct{}{}
-	<-l.release
-	return make([]app.Receipt, len(batch)), nil
-}
-
 func TestMoreThanTheQueueTakes(t *testing.T) {
 	log := blockedLog{Log: &memoryLog{}, began: make(chan struct{}), release: make(chan struct{})}
 	s := startOn(t, log)

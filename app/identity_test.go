@@ -26,7 +26,7 @@ type idVector struct {
 
 func TestIDVectors(t *testing.T) {
 	var vectors []idVector
-	readMessageFile(t, "ids.json", &vectors)
+	ReadMessageFile(t, "ids.json", &vectors)
 	require.NotEmpty(t, vectors)
 	for _, v := range vectors {
 		t.Run(v.Name, func(t *testing.T) {

@@ -9,9 +9,6 @@ import (
 	"strings"
 )
 
-// maxKey is how many bytes an Idempotency-Key may have.
-const maxKey = 255
-
 // errKeyReused is the answer to a key that stands for another message of the
 // same callsign. The status is that of the IETF's draft of the header,
 // section 2.7.
@@ -21,9 +18,9 @@ var errKeyReused = &statusError{status: http.StatusUnprocessableEntity,
 // idempotencyKey returns a request's key as it stands, empty when there is none.
 func idempotencyKey(r *http.Request) (string, error) {
 	key := strings.Join(r.Header.Values("Idempotency-Key"), ", ")
-	if len(key) > maxKey {
+	if len(key) > MaxKey {
 		return "", &statusError{status: http.StatusBadRequest,
-			detail: fmt.Sprintf("The Idempotency-Key must have at most %d bytes, not %d.", maxKey, len(key))}
+			detail: fmt.Sprintf("The Idempotency-Key must have at most %d bytes, not %d.", MaxKey, len(key))}
 	}
 	return key, nil
 }

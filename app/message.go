@@ -25,8 +25,14 @@ const (
 	Telem         Type = "TELEM"
 )
 
-// types are all of them.
-var types = []Type{ReceivedTelem, ListenerInfo, ListenerTelem, Telem}
+// Known reports whether t is one of them.
+func (t Type) Known() bool {
+	switch t {
+	case ReceivedTelem, ListenerInfo, ListenerTelem, Telem:
+		return true
+	}
+	return false
+}
 
 // ID identifies a message by its content: the first 16 bytes of a SHA-256 over
 // the callsign, the type, the client's time_created and the canonical data. An
@@ -59,3 +65,13 @@ type Message struct {
 	// none. It is no part of what readers get.
 	Key string
 }
+
+// MaxKey is how many bytes an Idempotency-Key may have.
+const MaxKey = 255
+
+// messageOverhead is counted for a message on top of its callsign and data:
+// about what the Message itself, its receipt and its waiter take.
+const messageOverhead = 512
+
+// Size returns about how many bytes of memory the message takes.
+func (m *Message) Size() int { return messageOverhead + len(m.Callsign) + len(m.Data) + len(m.Key) }

@@ -93,7 +93,7 @@ func answerTo(err error) *statusError {
 		return retryLater("More messages are waiting to be stored than can be; send it again later.")
 	case errors.Is(err, ErrCommitterClosed):
 		return retryLater("The server is stopping; send it again later.")
-	case errors.Is(err, errTooManySubscribers):
+	case errors.Is(err, ErrTooManySubscribers):
 		return retryLater("More are following the messages than can be; come again later, or read them page by page.")
 	case errors.Is(err, ErrDiskFull):
 		return &statusError{status: http.StatusInsufficientStorage,

@@ -1,9 +1,7 @@
 package app
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/windsock-scgi/windsock/app/canonical"
 )
@@ -50,9 +47,9 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) error {
 		// NDJSON has no other place for it.
 		w.Header().Add("Link", link(values, page.Log, page.Next, "next"))
 		w.Header().Add("Link", link(values, page.Log, max(page.Oldest-1, 0), "first"))
-		return h.send(w, http.StatusOK, "application/x-ndjson", appendPage(make([]byte, 0, pageSize(page)), page, true))
+		return h.send(w, http.StatusOK, "application/x-ndjson", appendPage(make([]byte, 0, page.TextSize()), page, true))
 	}
-	return h.send(w, http.StatusOK, "application/json", appendPage(make([]byte, 0, pageSize(page)), page, false))
+	return h.send(w, http.StatusOK, "application/json", appendPage(make([]byte, 0, page.TextSize()), page, false))
 }
 
 // queryValues parses the query of a request, which may have the parameters that
@@ -66,7 +63,7 @@ func queryValues(r *http.Request, known ...string) (url.Values, error) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !slices.Contains(known, name) {
 			return nil, &statusError{status: http.StatusBadRequest, detail: fmt.Sprintf(
-				"The query has a parameter %s, which is not known here; these are: %s.", quote(name), strings.Join(known, ", "))}
+				"The query has a parameter %s, which is not known here; these are: %s.", canonical.Quote(name), strings.Join(known, ", "))}
 		}
 		if len(values[name]) > 1 {
 			return nil, &statusError{status: http.StatusBadRequest, detail: fmt.Sprintf("%s stands more than once in the query.", name)}
@@ -92,9 +89,9 @@ func parseQuery(values url.Values) (Query, error) {
 		Callsign: strings.ToUpper(values.Get("callsign")),
 		Log:      values.Get("log"),
 	}
-	if q.Type != "" && !slices.Contains(types, q.Type) {
+	if q.Type != "" && !q.Type.Known() {
 		return Query{}, &statusError{status: http.StatusBadRequest, detail: fmt.Sprintf(
-			"There is no type %s; these are: RECEIVED_TELEM, LISTENER_INFO, LISTENER_TELEM.", quote(string(q.Type)))}
+			"There is no type %s; these are: RECEIVED_TELEM, LISTENER_INFO, LISTENER_TELEM.", canonical.Quote(string(q.Type)))}
 	}
 	after, err := wholeNumber(values, "after", 0, 0)
 	if err != nil {
@@ -129,18 +126,6 @@ func wholeNumber(values url.Values, name string, least, byDefault int64) (int64,
 	return n, nil // the largest there is stands for what is larger
 }
 
-// entryOverhead is about how much text an entry has besides its data.
-const entryOverhead = 256
-
-// pageSize is about how long a page is as text.
-func pageSize(page Page) int {
-	size := entryOverhead
-	for i := range page.Entries {
-		size += entryOverhead + len(page.Entries[i].Data)
-	}
-	return size
-}
-
 // appendPage appends a page as JSON, or its messages alone as NDJSON.
 func appendPage(b []byte, page Page, ndjson bool) []byte {
 	if ndjson {
@@ -167,44 +152,4 @@ func appendPage(b []byte, page Page, ndjson bool) []byte {
 		b = strconv.AppendInt(b, page.From, 10)
 	}
 	return append(b, '}', '\n')
-}
-
-// AppendJSON appends the entry as the JSON object that readers get, on one line
-// without its end. The address is for operators only.
-func (e *Entry) AppendJSON(b []byte, withAddress bool) []byte {
-	b = append(b, `{"seq":`...)
-	b = strconv.AppendInt(b, e.Seq, 10)
-	b = append(b, `,"id":"`...)
-	b = append(b, e.ID.String()...)
-	b = append(b, `","callsign":`...)
-	b = appendText(b, e.Callsign)
-	b = append(b, `,"type":`...)
-	b = appendText(b, string(e.Type))
-	b = append(b, `,"time_created":`...)
-	b = strconv.AppendInt(b, e.TimeCreated, 10)
-	b = append(b, `,"time_uploaded":`...)
-	b = strconv.AppendInt(b, e.TimeUploaded, 10)
-	b = append(b, `,"data":`...)
-	b = appendData(b, e.Data)
-	if withAddress && e.Address.IsValid() {
-		b = append(b, `,"address":"`...)
-		b = append(b, e.Address.String()...)
-		b = append(b, '"')
-	}
-	return append(b, '}')
-}
-
-// appendText appends text as a JSON string, whatever bytes it holds: a damaged
-// row must not break the page that it stands in.
-func appendText(b []byte, text string) []byte {
-	return canonical.AppendString(b, text)
-}
-
-// appendData appends a message's data, which is JSON on one line. Damaged data
-// that is not becomes a string.
-func appendData(b, data []byte) []byte {
-	if json.Valid(data) && utf8.Valid(data) && !bytes.ContainsAny(data, "\r\n") {
-		return append(b, data...)
-	}
-	return appendText(b, string(data))
 }

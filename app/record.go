@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"github.com/windsock-scgi/windsock/app/canonical"
 )
 
 // Record is all that a log holds of a message. Its Key is empty: Keys has them.
@@ -107,7 +109,7 @@ func (l *recordLine) record() (r Record, err error) {
 	}
 	if l.Address != nil {
 		if r.Address, err = netip.ParseAddr(*l.Address); err != nil {
-			return Record{}, fmt.Errorf("the address %s is none", quote(*l.Address))
+			return Record{}, fmt.Errorf("the address %s is none", canonical.Quote(*l.Address))
 		}
 	}
 	if l.Damaged != nil {
@@ -124,7 +126,7 @@ func parseID(text string) (id ID, err error) {
 		id = ID(b)
 	}
 	if id.String() != text {
-		return ID{}, fmt.Errorf("the id %s is not 32 lower-case hex digits", quote(text))
+		return ID{}, fmt.Errorf("the id %s is not 32 lower-case hex digits", canonical.Quote(text))
 	}
 	return id, nil
 }
@@ -158,12 +160,12 @@ func parseKeys(texts []string) (keys []string, err error) {
 		var key []byte
 		for _, character := range text {
 			if character > 0xFF {
-				return nil, fmt.Errorf("the key %s has a character that stands for no byte", quote(text))
+				return nil, fmt.Errorf("the key %s has a character that stands for no byte", canonical.Quote(text))
 			}
 			key = append(key, byte(character))
 		}
-		if len(key) == 0 || len(key) > maxKey {
-			return nil, fmt.Errorf("a key has %d bytes, not 1 to %d", len(key), maxKey)
+		if len(key) == 0 || len(key) > MaxKey {
+			return nil, fmt.Errorf("a key has %d bytes, not 1 to %d", len(key), MaxKey)
 		}
 		keys = append(keys, string(key))
 	}

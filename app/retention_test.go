@@ -3,9 +3,7 @@ package app_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,25 +93,6 @@ func (l *cutLog) set(free uint64, cuts ...app.Cut) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.free, l.cuts = free, cuts
-}
-
-// sayings are what was logged since they were taken last.
-type sayings struct {
-	mu   sync.Mutex // guards text
-	text bytes.Buffer
-}
-
-func (s *sayings) Write(line []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(line)
-}
-
-func (s *sayings) take() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer s.text.Reset()
-	return s.text.String()
 }
 
 // retaining runs a test in a bubble of fake time, with a retention that is not
@@ -442,36 +421,6 @@ func TestRetentionSpeaksWhilePruning(t *testing.T) {
 	})
 }
 
-// However long the queue is, work has every second turn, and no more.
-func TestCommitterDoTakesTurns(t *testing.T) {
-	log := &cutLog{}
-	gate := make(chan struct{})
-	log.appending = func([]app.Message) error { <-gate; return nil }
-	c := app.Committer{Log: log, MaxBatch: 1}
-	var waiting sync.WaitGroup
-	for n := range 5 {
-		waiting.Go(func() {
-			_, err := c.Commit(t.Context(), numbered(n))
-			assert.NoError(t, err)
-		})
-		require.Eventually(t, func() bool { return c.Stats().Queued == n+1 }, 10*time.Second, time.Millisecond)
-	}
-	works := make(chan struct{}, 2)
-	for range 2 {
-		go func() {
-			assert.NoError(t, c.Do(t.Context(), func() error { log.note("work"); return nil }))
-			works <- struct{}{}
-		}()
-	}
-	require.Eventually(t, func() bool { return c.Works() == 2 }, 10*time.Second, time.Millisecond)
-	close(gate)
-	waiting.Wait()
-	<-works
-	<-works
-	assert.Equal(t, []string{"append", "work", "append", "work", "append", "append", "append"}, log.noted())
-	require.NoError(t, c.Close(t.Context()))
-}
-
 // With a bound in bytes the store keeps to it under clients that send batches as fast
 // as they can: they wait for what has to go first.
 func TestRetentionHoldsTheBound(t *testing.T) {
@@ -574,128 +523,4 @@ func TestRetentionStopsReading(t *testing.T) {
 		assert.True(t, slow.said.Load())
 		assert.Empty(t, said.take(), "it is no failure")
 	})
-}
-
-// Do's work is no batch: nobody is told of messages, and what it returns or
-// panics with comes back.
-func TestCommitterDo(t *testing.T) {
-	var told []int64
-	c := app.Committer{Log: &fakeLog{}, Committed: func(seq int64) { told = append(told, seq) }}
-	broken := errors.New("broken")
-	require.NoError(t, c.Do(t.Context(), func() error { return nil }))
-	require.ErrorIs(t, c.Do(t.Context(), func() error { return broken }), broken)
-	_, err := c.Commit(t.Context(), numbered(1))
-	require.NoError(t, err)
-	assert.Equal(t, app.CommitterStats{Commits: 1, Messages: 1}, c.Stats())
-	require.ErrorIs(t, c.Do(t.Context(), func() error { panic("oh") }), app.ErrLogFailed)
-	require.ErrorIs(t, c.Do(t.Context(), func() error { return nil }), app.ErrLogFailed)
-	assert.Equal(t, []int64{1}, told)
-}
-
-// pruned is a service over a real store whose messages up to a seq are gone.
-func pruned(t *testing.T, messages int, through int64) *service {
-	t.Helper()
-	log, err := sqlite.Open(filepath.Join(t.TempDir(), "test.db"))
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, log.Close()) })
-	s := startOn(t, log)
-	s.commit(t, 1, messages)
-	pruneTo(t, s, through)
-	return s
-}
-
-func pruneTo(t *testing.T, s *service, through int64) {
-	t.Helper()
-	for done := false; !done; {
-		step, err := s.log.(app.Pruner).Prune(app.Cut{Messages: through, Now: time.Now()})
-		require.NoError(t, err)
-		done = step.Done
-	}
-}
-
-// Whoever reads from below the oldest message is told so, each in his own way.
-func TestReadersAreToldWhatIsGone(t *testing.T) {
-	s := pruned(t, 20, 12)
-	name := s.logName(t)
-	for _, path := range []string{"/messages", "/messages?after=5"} {
-		got := s.do(t, "GET", path, "")
-		assert.Contains(t, got.body, `"oldest":13,"messages":[{"seq":13,`)
-		lines := s.do(t, "GET", path, "", "Accept: application/x-ndjson")
-		assert.Equal(t, []string{`<?after=20&log=` + name + `>; rel="next"`, `<?after=12&log=` + name + `>; rel="first"`},
-			lines.header.Values("Link"))
-	}
-	for _, tt := range []struct {
-		name, path, id string
-		missed         bool
-	}{
-		{"from the beginning", "/messages/stream?after=0", "", true},
-		{"after what is gone", "/messages/stream?after=11", "", true},
-		{"after the last that is gone", "/messages/stream?after=12", "", false},
-		{"resumed", "/messages/stream", name + ".3", true},
-		{"resumed in time", "/messages/stream", name + ".13", false},
-		{"with a filter", "/messages/stream?after=3&callsign=M0ABC", "", true},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			f := s.mustFollow(t, tt.path, "Last-Event-ID: "+tt.id)
-			e, err := f.next()
-			require.NoError(t, err)
-			if !tt.missed {
-				assert.Equal(t, "message", e.event)
-				return
-			}
-			assert.Equal(t, streamed{id: name + ".12", event: "pruned", data: `{"oldest":13}`}, e)
-			seq, err := f.nextSeq()
-			require.NoError(t, err)
-			assert.EqualValues(t, 13, seq)
-		})
-	}
-
-	pruneTo(t, s, 20)
-	assert.Equal(t, `{"log":"`+name+`","oldest":21,"messages":[],"next":20}`+"\n", s.do(t, "GET", "/messages?after=5", "").body)
-	f := s.mustFollow(t, "/messages/stream?after=5")
-	e, err := f.next()
-	require.NoError(t, err)
-	assert.Equal(t, streamed{id: name + ".20", event: "pruned", data: `{"oldest":21}`}, e)
-	s.commit(t, 21, 21)
-	assert.Equal(t, []int64{21}, f.seqs(t, 1))
-	assert.Contains(t, s.do(t, "GET", "/", "", "Accept: text/html").body, "<dd>21</dd>")
-}
-
-// Live readers are told, too, of what is gone before the tail has read it.
-func TestTailIsOvertakenByPruning(t *testing.T) {
-	inBubble(t, func(b *bubble) {
-		b.start()
-		all, some := b.follow("/messages/stream"), b.follow("/messages/stream?callsign=NOBODY")
-		synctest.Wait()
-		b.commit(2)
-		var once sync.Once
-		b.log.reading = func(app.Query) error { once.Do(func() { b.log.pruneTo(5) }); return nil }
-		b.commit(5) // 3 to 7, of which 6 and 7 are left when they are read
-		const event = "id: memory.5\nevent: pruned\ndata: {\"oldest\":6}\n\n"
-		assert.Equal(t, []int64{1, 2, 6, 7}, all.seqs())
-		assert.Equal(t, 1, strings.Count(all.text(), event), all.text())
-		assert.Less(t, strings.Index(all.text(), event), strings.Index(all.text(), "memory.6"))
-		assert.Equal(t, beat+event, some.text(), "filters or not")
-		once = sync.Once{}
-		b.log.reading = func(app.Query) error { once.Do(func() { b.log.pruneTo(9) }); return nil }
-		b.commit(2) // nothing is left of them
-		assert.Contains(t, all.text(), "id: memory.9\nevent: pruned\ndata: {\"oldest\":10}\n\n")
-		b.commit(1)
-		assert.Equal(t, []int64{1, 2, 6, 7, 10}, all.seqs())
-		assert.Equal(t, 2, strings.Count(all.text(), "event: pruned"))
-	})
-}
-
-func TestWithoutAddresses(t *testing.T) {
-	log, err := sqlite.Open(filepath.Join(t.TempDir(), "test.db"))
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, log.Close()) })
-	m := numbered(1)
-	m.Address = netip.MustParseAddr("192.0.2.1")
-	_, err = app.WithoutAddresses(log).Append([]app.Message{m})
-	require.NoError(t, err)
-	page, err := app.WithoutAddresses(log).Read(t.Context(), app.Query{Limit: 1})
-	require.NoError(t, err)
-	require.Len(t, page.Entries, 1)
-	assert.False(t, page.Entries[0].Address.IsValid())
 }

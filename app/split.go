@@ -116,7 +116,7 @@ func (s *splitter) nextLine() ([]byte, error) {
 		s.text = rest
 		switch {
 		case len(line) > s.max:
-			return nil, invalid("", "must have at most %d bytes", s.max)
+			return nil, &InvalidError{Reason: fmt.Sprintf("must have at most %d bytes", s.max)}
 		case len(bytes.TrimLeft(line, blanks)) > 0:
 			return line, nil
 		}

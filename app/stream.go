@@ -33,12 +33,12 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	f := feed{w: w, control: http.NewResponseController(w), share: h.Budget.Share()}
+	f := sender{w: w, control: http.NewResponseController(w), share: h.Budget.Share()}
 	f.sub, err = h.Tail.subscribe(query, now, func() {
 		cancel()
 		f.cut()
 	})
-	if errors.Is(err, errDraining) {
+	if errors.Is(err, ErrDraining) {
 		// No error: to a browser that would be the end, and this is an event
 		// stream to connect to again.
 		beginStream(w)
@@ -51,8 +51,8 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request) error {
 	defer f.share.Release()
 	beginStream(w)
 	err = f.run(ctx)
-	if f.sub.behind.Load() {
-		err = errBehind
+	if f.sub.Behind() {
+		err = ErrBehind
 	}
 	return h.endStream(r, err)
 }
@@ -73,7 +73,7 @@ func (h *Handler) endStream(r *http.Request, err error) error {
 		return err
 	case isRefused(err):
 		h.Logger.Warn().Str("client", r.RemoteAddr).Err(err).Msg("a reader of the event stream is ended while it catches up")
-	case errors.Is(err, errBehind):
+	case errors.Is(err, ErrBehind):
 		h.Logger.Warn().Str("client", r.RemoteAddr).Msg("a reader of the event stream was too slow and is ended")
 	default:
 		h.Logger.Error().Err(err).Str("uri", r.RequestURI).Msg("event stream broken off")
@@ -81,8 +81,8 @@ func (h *Handler) endStream(r *http.Request, err error) error {
 	return nil
 }
 
-// feed is the sending side of a stream.
-type feed struct {
+// sender is the sending side of a stream.
+type sender struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	sub     *subscriber
@@ -93,36 +93,36 @@ type feed struct {
 // cut ends a write that waits for its client. The header may still go out, since
 // an answer without one is an error to a browser, which then does not come again;
 // an event that is cut short is none.
-func (f *feed) cut() {
-	if f.begun.Load() {
+func (s *sender) cut() {
+	if s.begun.Load() {
 		// A server without deadlines, as in tests, ends when the client reads on.
-		_ = f.control.SetWriteDeadline(time.Now())
+		_ = s.control.SetWriteDeadline(time.Now())
 	}
 }
 
 // run sends events until ctx is over or something fails.
-func (f *feed) run(ctx context.Context) error {
-	if err := f.comment(); err != nil {
+func (s *sender) run(ctx context.Context) error {
+	if err := s.comment(); err != nil {
 		return errAnswered(err)
 	}
-	f.begun.Store(true) // and then ctx is looked at: what cut leaves alone ends there
+	s.begun.Store(true) // and then ctx is looked at: what cut leaves alone ends there
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for {
-		page, moved, err := f.sub.next(ctx)
+		page, moved, err := s.sub.next(ctx)
 		if ctx.Err() != nil {
 			return nil // whatever err says: it is over
 		}
 		if err != nil {
 			return err
 		}
-		if err := f.send(page); err != nil {
+		if err := s.send(page); err != nil {
 			return err
 		}
-		if !f.wait(ctx, moved, beat.C) {
+		if !s.wait(ctx, moved, beat.C) {
 			continue
 		}
-		if err := f.comment(); err != nil {
+		if err := s.comment(); err != nil {
 			return errAnswered(err)
 		}
 	}
@@ -131,30 +131,30 @@ func (f *feed) run(ctx context.Context) error {
 // send writes what the subscriber is to have of a page. While the window holds
 // more, that may go out together; at the end of it, and after each page of an
 // older time, it is flushed.
-func (f *feed) send(page *events) error {
-	defer f.share.Release()
+func (s *sender) send(page *events) error {
+	defer s.share.Release()
 	if page != nil {
-		if !f.sub.joined { // else the page is the window's
-			if err := f.share.Hold(int64(len(page.text))); err != nil {
+		if !s.sub.Joined() { // else the page is the window's
+			if err := s.share.Hold(int64(page.Size())); err != nil {
 				return err
 			}
 		}
-		for text := range page.selected(f.sub.query) {
-			if _, err := f.w.Write(text); err != nil {
+		for text := range s.sub.Selected(page) {
+			if _, err := s.w.Write(text); err != nil {
 				return errAnswered(err)
 			}
 		}
-		f.sub.took(page)
-		if f.sub.joined {
+		s.sub.took(page)
+		if s.sub.Joined() {
 			return nil
 		}
 	}
-	return errAnswered(f.control.Flush())
+	return errAnswered(s.control.Flush())
 }
 
 // wait waits until there is more, if it is said what to wait for, and reports
 // whether the heartbeat is due meanwhile.
-func (f *feed) wait(ctx context.Context, moved <-chan struct{}, beat <-chan time.Time) bool {
+func (s *sender) wait(ctx context.Context, moved <-chan struct{}, beat <-chan time.Time) bool {
 	if moved == nil {
 		select {
 		case <-beat:
@@ -174,11 +174,11 @@ func (f *feed) wait(ctx context.Context, moved <-chan struct{}, beat <-chan time
 }
 
 // comment sends what readers ignore.
-func (f *feed) comment() error {
-	if _, err := f.w.Write([]byte(": heartbeat\n\n")); err != nil {
+func (s *sender) comment() error {
+	if _, err := s.w.Write([]byte(": heartbeat\n\n")); err != nil {
 		return err
 	}
-	return f.control.Flush()
+	return s.control.Flush()
 }
 
 // parseStream reads where a stream is to begin, or that it is now, and its filters.
@@ -202,12 +202,12 @@ func (h *Handler) parseStream(r *http.Request) (q Query, now bool, err error) {
 		logs, now = append(logs, log), false
 	}
 	for _, log := range logs {
-		if log != "" && log != h.Tail.name {
+		if log != "" && log != h.Tail.Name() {
 			return Query{}, false, fmt.Errorf("following %q: %w", log, ErrOtherLog)
 		}
 	}
 	// The tail is told of a seq before the client that posted it is.
-	if newest := h.Tail.newest.Load(); !now && q.After > newest {
+	if newest := h.Tail.Newest(); !now && q.After > newest {
 		return Query{}, false, fmt.Errorf("following after %d: %w: its highest seq is %d", q.After, ErrOtherLog, newest)
 	}
 	return q, now, nil

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"iter"
 	"math"
 	"sync/atomic"
 	"time"
@@ -34,10 +35,10 @@ func (t *Tail) subscribe(q Query, now bool, end func()) (*subscriber, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.draining {
-		return nil, errDraining
+		return nil, ErrDraining
 	}
 	if len(t.subscribers) >= cmp.Or(t.MaxSubscribers, defaultMaxSubscribers) {
-		return nil, errTooManySubscribers
+		return nil, ErrTooManySubscribers
 	}
 	newest := t.newest.Load()
 	if len(t.subscribers) == 0 {
@@ -69,7 +70,7 @@ func (s *subscriber) leave() {
 // position: it moves to where a page was examined to, whoever has read that page,
 // and of the next one only what is after it is given out.
 //
-// Errors are errBehind for a subscriber that the window has moved past, and what
+// Errors are ErrBehind for a subscriber that the window has moved past, and what
 // reading the log failed with.
 func (s *subscriber) next(ctx context.Context) (page *events, moved <-chan struct{}, err error) {
 	page, base, head, moved, err := s.tail.look(s)
@@ -104,7 +105,7 @@ func (s *subscriber) catchUp(ctx context.Context, base int64) (*events, error) {
 		return nil, ctx.Err()
 	}
 	q := s.query
-	q.Limit, q.MaxBytes, q.Until = followPage, catchUpBytes, time.Now().Add(lookTime) // heartbeats wait for it
+	q.Limit, q.MaxBytes, q.Until = followPage, catchUpBytes, time.Now().Add(catchUpTime)
 	page, err := s.tail.Log.Read(ctx, q)
 	if err != nil {
 		return nil, err
@@ -114,3 +115,13 @@ func (s *subscriber) catchUp(ctx context.Context, base int64) (*events, error) {
 	}
 	return newEvents(s.tail.name, q.After, page), nil
 }
+
+// Joined reports whether the subscriber has caught up with the window, so that its
+// pages are those of the window and not its own.
+func (s *subscriber) Joined() bool { return s.joined }
+
+// Behind reports whether the tail has ended the subscriber because it was too slow.
+func (s *subscriber) Behind() bool { return s.behind.Load() }
+
+// Selected returns the text of what the subscriber is to have of a page, in pieces.
+func (s *subscriber) Selected(page *events) iter.Seq[[]byte] { return page.selected(s.query) }

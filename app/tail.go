@@ -33,6 +33,10 @@ const (
 // that are behind wait: the tail and everybody else need to read it too.
 const maxCatchUps = 2
 
+// catchUpTime is how long a subscriber that catches up may look for messages that
+// pass its filters. Its heartbeats wait for that.
+const catchUpTime = 5 * time.Second
+
 // tailRetry is how long the tail waits after it could not read.
 const tailRetry = time.Second
 
@@ -89,12 +93,14 @@ type TailStats struct {
 	Subscribers int // who follow now
 }
 
-// Errors of subscribing.
+// Errors of following a log.
 var (
-	errDraining           = errors.New("app: the tail is draining")
-	errTooManySubscribers = errors.New("app: too many follow the log")
-	// errBehind ends a subscriber that the window has moved past.
-	errBehind = errors.New("app: too far behind")
+	// ErrDraining is returned by Tail.Subscribe after Drain.
+	ErrDraining = errors.New("feed: the tail is draining")
+	// ErrTooManySubscribers is returned by Tail.Subscribe when MaxSubscribers follow.
+	ErrTooManySubscribers = errors.New("feed: too many follow the log")
+	// ErrBehind ends a subscriber that the window has moved past.
+	ErrBehind = errors.New("feed: too far behind")
 )
 
 // Start finds the end of the log and follows it from there, until Close. ctx is
@@ -115,6 +121,12 @@ func (t *Tail) Start(ctx context.Context) error {
 	go t.run(ctx)
 	return nil
 }
+
+// Name returns the log's name. It is empty before Start.
+func (t *Tail) Name() string { return t.name }
+
+// Newest returns the highest seq that is known to be stored.
+func (t *Tail) Newest() int64 { return t.newest.Load() }
 
 // Committed tells that the log now holds seq. It takes no lock and never waits:
 // it is called in the way of insertion.
@@ -226,14 +238,14 @@ func (t *Tail) add(page *events) {
 
 // look returns the page that follows a subscriber's position, or none at the end of
 // the window. Then moved is closed when the window moves on. For a position before
-// the window it returns errBehind. base and head are where the window begins and
+// the window it returns ErrBehind. base and head are where the window begins and
 // ends.
 func (t *Tail) look(s *subscriber) (page *events, base, head int64, moved <-chan struct{}, err error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	w, position := &t.window, s.query.After
 	if position < w.base {
-		return nil, w.base, w.head, nil, errBehind
+		return nil, w.base, w.head, nil, ErrBehind
 	}
 	if page = w.after(position); page != nil {
 		s.sending.Store(page.next)

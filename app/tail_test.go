@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,92 +17,6 @@ import (
 
 	"github.com/windsock-scgi/windsock/app"
 )
-
-// memoryLog is a log in memory that keeps how it was read. It examines 1,000
-// messages a Read. reading and answering, if set, are called before and after each
-// Read but that of Tail.Start; what reading returns is Read's fate.
-type memoryLog struct {
-	reading   func(app.Query) error
-	answering func()
-
-	mu      sync.Mutex // guards what follows
-	entries []app.Entry
-	seq     int64
-	pruned  int64
-	reads   []app.Query // but for that of Start
-}
-
-var _ app.Log = (*memoryLog)(nil)
-
-func (l *memoryLog) Append(batch []app.Message) ([]app.Receipt, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	receipts := make([]app.Receipt, len(batch))
-	for i, m := range batch {
-		l.seq++
-		l.entries = append(l.entries, app.Entry{Seq: l.seq, Message: m})
-		receipts[i] = app.Receipt{Seq: l.seq, ID: m.ID}
-	}
-	return receipts, nil
-}
-
-func (l *memoryLog) Read(ctx context.Context, q app.Query) (app.Page, error) {
-	if !q.Last && l.reading != nil {
-		if err := l.reading(q); err != nil {
-			return app.Page{}, err
-		}
-	}
-	if !q.Last && l.answering != nil {
-		defer l.answering()
-	}
-	return l.page(ctx, q)
-}
-
-func (l *memoryLog) page(ctx context.Context, q app.Query) (app.Page, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	page := app.Page{Log: "memory", Oldest: l.pruned + 1, Next: q.After}
-	if n := len(l.entries); q.Last {
-		if n > 0 {
-			page.Next = l.entries[n-1].Seq
-		}
-		return page, ctx.Err()
-	}
-	l.reads = append(l.reads, q)
-	page.Next = max(q.After, l.pruned)
-	for _, e := range l.entries {
-		if e.Seq <= q.After || e.Seq > q.After+1000 || len(page.Entries) == q.Limit {
-			continue
-		}
-		page.Next = e.Seq
-		if (q.Type == "" || q.Type == e.Type) && (q.Callsign == "" || q.Callsign == e.Callsign) {
-			page.Entries = append(page.Entries, e)
-		}
-	}
-	return page, ctx.Err()
-}
-
-// prune removes all there is.
-func (l *memoryLog) prune() { l.pruneTo(math.MaxInt64) }
-
-// pruneTo removes the entries up to a seq.
-func (l *memoryLog) pruneTo(seq int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for len(l.entries) > 0 && l.entries[0].Seq <= seq {
-		l.pruned = l.entries[0].Seq
-		l.entries = l.entries[1:]
-	}
-}
-
-// taken returns what was read since it was asked last.
-func (l *memoryLog) taken() []app.Query {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	reads := l.reads
-	l.reads = nil
-	return reads
-}
 
 // bubble is the application over a memoryLog in a bubble of fake time.
 type bubble struct {
@@ -389,4 +303,29 @@ func sequence(first, last int64) (seqs []int64) {
 		seqs = append(seqs, seq)
 	}
 	return slices.Clip(seqs)
+}
+
+// Live readers are told, too, of what is gone before the tail has read it.
+func TestTailIsOvertakenByPruning(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		b.start()
+		all, some := b.follow("/messages/stream"), b.follow("/messages/stream?callsign=NOBODY")
+		synctest.Wait()
+		b.commit(2)
+		var once sync.Once
+		b.log.reading = func(app.Query) error { once.Do(func() { b.log.pruneTo(5) }); return nil }
+		b.commit(5) // 3 to 7, of which 6 and 7 are left when they are read
+		const event = "id: memory.5\nevent: pruned\ndata: {\"oldest\":6}\n\n"
+		assert.Equal(t, []int64{1, 2, 6, 7}, all.seqs())
+		assert.Equal(t, 1, strings.Count(all.text(), event), all.text())
+		assert.Less(t, strings.Index(all.text(), event), strings.Index(all.text(), "memory.6"))
+		assert.Equal(t, beat+event, some.text(), "filters or not")
+		once = sync.Once{}
+		b.log.reading = func(app.Query) error { once.Do(func() { b.log.pruneTo(9) }); return nil }
+		b.commit(2) // nothing is left of them
+		assert.Contains(t, all.text(), "id: memory.9\nevent: pruned\ndata: {\"oldest\":10}\n\n")
+		b.commit(1)
+		assert.Equal(t, []int64{1, 2, 6, 7, 10}, all.seqs())
+		assert.Equal(t, 2, strings.Count(all.text(), "event: pruned"))
+	})
 }

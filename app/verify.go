@@ -14,7 +14,7 @@ import (
 // that Decode cannot have made: then it was changed since, by a failing disk or
 // by hand. Data and address are looked at for their canonical form, and the ID
 // is computed anew. The Key is no part of what is read back, and not looked at.
-func (m *Message) Verify() error {
+func Verify(m *Message) error {
 	for _, verify := range []func(*Message) error{verifyCallsign, verifyAddress, verifyTimes, verifyData} {
 		if err := verify(m); err != nil {
 			return err

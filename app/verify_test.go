@@ -37,12 +37,12 @@ func TestVerify(t *testing.T) {
 	} {
 		m, err := app.Decode([]byte(body), "192.0.2.1", now)
 		require.NoError(t, err)
-		require.NoError(t, m.Verify())
+		require.NoError(t, app.Verify(&m))
 		change(&m)
-		assert.Error(t, m.Verify(), name)
+		assert.Error(t, app.Verify(&m), name)
 	}
 	m, err := app.Decode([]byte(body), "2001:DB8::1", now)
 	require.NoError(t, err)
 	m.Address = netip.Addr{} // blanked after a while
-	assert.NoError(t, m.Verify())
+	assert.NoError(t, app.Verify(&m))
 }

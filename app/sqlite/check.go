@@ -215,7 +215,7 @@ func (c *checker) message(e *app.Entry) {
 		c.Oldest = e.Seq
 	}
 	c.Messages, c.Newest = c.Messages+1, e.Seq
-	if err := e.Verify(); err != nil {
+	if err := app.Verify(&e.Message); err != nil {
 		c.fault("message %d: %v", e.Seq, err)
 	}
 }

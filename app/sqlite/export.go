@@ -72,7 +72,7 @@ func (e *exporter) page(found []app.Entry) error {
 		return err
 	}
 	for i := range found {
-		record := app.Record{Entry: found[i], Keys: keys[found[i].Seq], Damage: found[i].Verify()}
+		record := app.Record{Entry: found[i], Keys: keys[found[i].Seq], Damage: app.Verify(&found[i].Message)}
 		if record.Seq < 1 {
 			record.Damage = errors.New("its seq is not positive")
 		}

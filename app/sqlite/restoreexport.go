@@ -90,7 +90,7 @@ func (r *restoration) parse(line []byte, number int) (*app.Record, error) {
 		r.to.LeftOut(fmt.Sprintf("message %d is left out, since it was damaged: %v", record.Seq, record.Damage))
 		return nil, nil
 	}
-	if err := record.Verify(); err != nil {
+	if err := app.Verify(&record.Message); err != nil {
 		return nil, fmt.Errorf("message %d: %w", record.Seq, err)
 	}
 	return &record, nil

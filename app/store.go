@@ -78,7 +78,7 @@ type Page struct {
 	From int64
 }
 
-// Errors that a Log and the Committer in front of it return.
+// Errors that a Log returns.
 var (
 	// ErrDiskFull is matched by what Append returns when space ran out.
 	ErrDiskFull = errors.New("app: no space left for the log")
@@ -93,9 +93,4 @@ var (
 	// at that moment, for want of memory or descriptors, or because somebody held it
 	// locked. The next Read may work.
 	ErrUnavailable = errors.New("app: the log cannot be read now")
-	// ErrQueueFull is returned by Committer.Commit and CommitAll when more is waiting to be
-	// stored than its limits allow.
-	ErrQueueFull = errors.New("app: too many messages are waiting to be stored")
-	// ErrCommitterClosed is returned by Committer.Commit and CommitAll after Close.
-	ErrCommitterClosed = errors.New("app: no longer taking messages")
 )
