@@ -4,13 +4,13 @@ import "net/netip"
 
 // WithoutAddresses returns a log that stores no address in log. It changes the
 // batches that it is given.
-func WithoutAddresses(log Log) Log { return withoutAddresses{log} }
+func WithoutAddresses(log Store) Store { return withoutAddresses{log} }
 
-type withoutAddresses struct{ Log }
+type withoutAddresses struct{ Store }
 
 func (l withoutAddresses) Append(batch []Message) ([]Receipt, error) {
 	for i := range batch {
 		batch[i].Address = netip.Addr{}
 	}
-	return l.Log.Append(batch)
+	return l.Store.Append(batch)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/apptest"
 	"github.com/windsock-scgi/windsock/app/sqlite"
 )
 
@@ -16,7 +17,7 @@ func TestWithoutAddresses(t *testing.T) {
 	log, err := sqlite.Open(filepath.Join(t.TempDir(), "test.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, log.Close()) })
-	m := numbered(1)
+	m := apptest.Numbered(1)
 	m.Address = netip.MustParseAddr("192.0.2.1")
 	_, err = app.WithoutAddresses(log).Append([]app.Message{m})
 	require.NoError(t, err)

@@ -12,10 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/habitat"
 )
 
 func TestRecordLine(t *testing.T) {
-	m, err := app.Decode([]byte(`{"callsign":"g8xyz","type":"LISTENER_INFO","time_created":-5,"time_uploaded":7,"data":{"name":"Å"}}`),
+	m, err := habitat.Decode([]byte(`{"callsign":"g8xyz","type":"LISTENER_INFO","time_created":-5,"time_uploaded":7,"data":{"name":"Å"}}`),
 		"192.0.2.7", time.UnixMicro(1_301_774_390_123_456).UTC())
 	require.NoError(t, err)
 	r := app.Record{Entry: app.Entry{Seq: 3, Message: m}, Keys: []string{"a", "\xc3\"\x01"}}

@@ -9,7 +9,7 @@ import (
 // Log is the durable, ordered store of messages. Everything else that is kept
 // of them is a view that can be rebuilt from it. A Log is safe for concurrent
 // use, except that Append is called by one goroutine at a time.
-type Log interface {
+type Store interface {
 	// Append stores a batch and returns one receipt a message, in order. When
 	// it returns without an error the whole batch is durable: it survives a
 	// power cut from then on. With an error nothing of the batch may be
@@ -84,7 +84,7 @@ var (
 	ErrDiskFull = errors.New("app: no space left for the log")
 	// ErrLogFailed is matched by what Append returns once a sync has failed:
 	// what is on disk is unknown from then on, so nothing more is acknowledged.
-	ErrLogFailed = errors.New("app: the log has failed and takes no more messages")
+	ErrStoreFailed = errors.New("app: the log has failed and takes no more messages")
 	// ErrOtherLog is matched by what Read returns when the query is about a log
 	// other than this one: seq means nothing across logs. It names another log, or
 	// an After that is higher than any seq of this log.

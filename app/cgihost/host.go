@@ -35,8 +35,8 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/windsock-scgi/windsock/app"
 	"github.com/windsock-scgi/windsock/app/admission"
+	"github.com/windsock-scgi/windsock/app/web"
 	"github.com/windsock-scgi/windsock/scgi"
 )
 
@@ -160,7 +160,7 @@ func (h *Host) fail(w http.ResponseWriter, r *http.Request, s script, err error)
 			return
 		}
 	}
-	app.WriteError(w, r, err)
+	web.WriteError(w, r, err)
 }
 
 func (h *Host) logger(s script) *zerolog.Logger {

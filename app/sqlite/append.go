@@ -9,7 +9,7 @@ import (
 
 // Append implements app.Log: one transaction a batch. Once it has returned an
 // error that matches app.ErrLogFailed, it stores nothing more.
-func (l *Log) Append(batch []app.Message) ([]app.Receipt, error) {
+func (l *Store) Append(batch []app.Message) ([]app.Receipt, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -27,7 +27,7 @@ func (l *Log) Append(batch []app.Message) ([]app.Receipt, error) {
 
 // judge remembers an error after which nothing may be acknowledged any more.
 // l.mu is held.
-func (l *Log) judge(err error) error {
+func (l *Store) judge(err error) error {
 	if isFatal(err) {
 		l.failed = err
 	}

@@ -77,7 +77,7 @@ func TestAppendDiskFull(t *testing.T) {
 
 	_, err := log.Append(messages(101, 500))
 	require.ErrorIs(t, err, app.ErrDiskFull)
-	require.NotErrorIs(t, err, app.ErrLogFailed)
+	require.NotErrorIs(t, err, app.ErrStoreFailed)
 	assert.ErrorContains(t, err, "inserting a message")
 	assert.Equal(t, entries(1, 100), readAll(t, log))
 
@@ -129,7 +129,7 @@ func TestAppendSizes(t *testing.T) {
 }
 
 // stored reads a column.
-func stored[T any](t *testing.T, log *sqlite.Log, text string) (all []T) {
+func stored[T any](t *testing.T, log *sqlite.Store, text string) (all []T) {
 	t.Helper()
 	rows, err := log.Readers().QueryContext(t.Context(), text)
 	require.NoError(t, err)
@@ -147,14 +147,14 @@ func TestMeaning(t *testing.T) {
 	for code, want := range map[int]error{
 		sqlite3.SQLITE_FULL:              app.ErrDiskFull,
 		sqlite3.SQLITE_IOERR_SHMSIZE:     app.ErrDiskFull,
-		sqlite3.SQLITE_IOERR_FSYNC:       app.ErrLogFailed,
-		sqlite3.SQLITE_IOERR_DIR_FSYNC:   app.ErrLogFailed,
-		sqlite3.SQLITE_IOERR_WRITE:       app.ErrLogFailed,
-		sqlite3.SQLITE_IOERR_READ:        app.ErrLogFailed,
-		sqlite3.SQLITE_CORRUPT:           app.ErrLogFailed,
-		sqlite3.SQLITE_CORRUPT_INDEX:     app.ErrLogFailed,
-		sqlite3.SQLITE_NOTADB:            app.ErrLogFailed,
-		sqlite3.SQLITE_READONLY_DBMOVED:  app.ErrLogFailed,
+		sqlite3.SQLITE_IOERR_FSYNC:       app.ErrStoreFailed,
+		sqlite3.SQLITE_IOERR_DIR_FSYNC:   app.ErrStoreFailed,
+		sqlite3.SQLITE_IOERR_WRITE:       app.ErrStoreFailed,
+		sqlite3.SQLITE_IOERR_READ:        app.ErrStoreFailed,
+		sqlite3.SQLITE_CORRUPT:           app.ErrStoreFailed,
+		sqlite3.SQLITE_CORRUPT_INDEX:     app.ErrStoreFailed,
+		sqlite3.SQLITE_NOTADB:            app.ErrStoreFailed,
+		sqlite3.SQLITE_READONLY_DBMOVED:  app.ErrStoreFailed,
 		sqlite3.SQLITE_BUSY:              nil,
 		sqlite3.SQLITE_BUSY_RECOVERY:     nil,
 		sqlite3.SQLITE_NOMEM:             nil,

@@ -10,6 +10,7 @@ import (
 	"regexp"
 
 	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/habitat"
 )
 
 // This file verifies a store: that it is what Append has stored, and nothing
@@ -215,7 +216,7 @@ func (c *checker) message(e *app.Entry) {
 		c.Oldest = e.Seq
 	}
 	c.Messages, c.Newest = c.Messages+1, e.Seq
-	if err := app.Verify(&e.Message); err != nil {
+	if err := habitat.Verify(&e.Message); err != nil {
 		c.fault("message %d: %v", e.Seq, err)
 	}
 }

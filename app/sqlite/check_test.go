@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/habitat"
 	"github.com/windsock-scgi/windsock/app/sqlite"
 	"github.com/windsock-scgi/windsock/scgi/scgitest/frontend"
 )
@@ -28,7 +29,7 @@ func decoded(t testing.TB, n int) app.Message {
 		`{"callsign":"M0ABC","type":"LISTENER_TELEM","time_created":-%[1]d,"time_uploaded":"%[1]d","data":{"latitude":1.5,"longitude":0,"altitude":3,"time":{"hour":1,"minute":2,"second":3}}}`,
 	}
 	addresses := []string{"192.0.2.7", "2001:db8::1"}
-	m, err := app.Decode(fmt.Appendf(nil, bodies[n%len(bodies)], n), addresses[n%2], time.UnixMicro(1_301_774_390_123_456+int64(n)))
+	m, err := habitat.Decode(fmt.Appendf(nil, bodies[n%len(bodies)], n), addresses[n%2], time.UnixMicro(1_301_774_390_123_456+int64(n)))
 	require.NoError(t, err)
 	if n%4 == 0 {
 		m.Key = fmt.Sprint("key ", n)
@@ -37,7 +38,7 @@ func decoded(t testing.TB, n int) app.Message {
 }
 
 // storeDecoded appends such messages, first to last, in batches.
-func storeDecoded(t testing.TB, log *sqlite.Log, first, last int) {
+func storeDecoded(t testing.TB, log *sqlite.Store, first, last int) {
 	t.Helper()
 	for first <= last {
 		var batch []app.Message

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/habitat"
 	"github.com/windsock-scgi/windsock/app/sqlite"
 )
 
@@ -20,7 +21,7 @@ func TestClockJumps(t *testing.T) {
 	log := open(t, path)
 	const created, uploaded = 1_301_774_389, 1_301_774_390
 	send := func(name string, now time.Time) app.Receipt {
-		m, err := app.Decode(fmt.Appendf(nil, `{"callsign":"G8XYZ","type":"LISTENER_INFO","time_created":%d,"time_uploaded":%d,"data":{"name":%q}}`,
+		m, err := habitat.Decode(fmt.Appendf(nil, `{"callsign":"G8XYZ","type":"LISTENER_INFO","time_created":%d,"time_uploaded":%d,"data":{"name":%q}}`,
 			created, uploaded, name), "192.0.2.1", now)
 		require.NoError(t, err)
 		receipts, err := log.Append([]app.Message{m})

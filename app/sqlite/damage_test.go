@@ -107,7 +107,7 @@ func exercise(t *testing.T, path, what string, noticed bool) {
 		}
 		receipts, err := log.Append(batch)
 		if err != nil {
-			require.ErrorIs(t, err, app.ErrLogFailed, what)
+			require.ErrorIs(t, err, app.ErrStoreFailed, what)
 			assert.ErrorContains(t, err, "windsock check", what)
 			failed = true
 			continue
@@ -300,6 +300,6 @@ func TestErrDamageIsFatal(t *testing.T) {
 		return
 	}
 	_, err = log.Append([]app.Message{decoded(t, 7)})
-	assert.True(t, errors.Is(err, app.ErrLogFailed), err)
+	assert.True(t, errors.Is(err, app.ErrStoreFailed), err)
 	_ = log.Close()
 }

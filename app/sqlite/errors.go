@@ -73,10 +73,10 @@ func classifyCommit(err error) error {
 
 // failed wraps an error after which the log stores nothing more.
 func failed(attempt string, err error) error {
-	return fmt.Errorf("%s: %w: %w", attempt, app.ErrLogFailed, damage(err))
+	return fmt.Errorf("%s: %w: %w", attempt, app.ErrStoreFailed, damage(err))
 }
 
-func isFatal(err error) bool { return errors.Is(err, app.ErrLogFailed) }
+func isFatal(err error) bool { return errors.Is(err, app.ErrStoreFailed) }
 
 // meaning returns the application's error for one of SQLite's codes, nil when
 // there is none: then the batch is lost, and the next may well be stored.
@@ -92,7 +92,7 @@ func meaning(code int) error {
 		sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB,
 		sqlite3.SQLITE_READONLY, // the file system turned read-only, or the file was moved away
 		sqlite3.SQLITE_INTERNAL, sqlite3.SQLITE_MISUSE:
-		return app.ErrLogFailed
+		return app.ErrStoreFailed
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func isDamage(err error) bool {
 // looked up before.
 func conflict(err error) error {
 	if code(err)&0xff == sqlite3.SQLITE_CONSTRAINT {
-		return fmt.Errorf("%w: %w: %w", app.ErrLogFailed, errDamaged, err)
+		return fmt.Errorf("%w: %w: %w", app.ErrStoreFailed, errDamaged, err)
 	}
 	return err
 }

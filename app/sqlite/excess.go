@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/retention"
 )
 
 const (
@@ -46,26 +46,26 @@ type skipped struct {
 // Keep.Bytes bounds FILE, a 64th less, which is for what comes in meanwhile.
 // Without a bound the file shrinks as long as more than a quarter of it is free;
 // either becomes visible in its length with the next checkpoint.
-func (l *Log) Excess(ctx context.Context, keep app.Keep, now time.Time) (app.Cut, error) {
+func (l *Store) Excess(ctx context.Context, keep retention.Keep, now time.Time) (retention.Cut, error) {
 	f := &l.excess
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, find := range []func(context.Context, app.Keep, time.Time) (app.Cut, error){
+	for _, find := range []func(context.Context, retention.Keep, time.Time) (retention.Cut, error){
 		f.tooManyBytes, f.oldMessages, f.oldAddresses, f.unusedSpace,
 	} {
 		cut, err := find(ctx, keep, now)
 		if err != nil {
-			return app.Cut{}, readError("looking for what to prune", ended(ctx, err))
+			return retention.Cut{}, readError("looking for what to prune", ended(ctx, err))
 		}
-		if cut != (app.Cut{}) {
+		if cut != (retention.Cut{}) {
 			cut.Now = now
 			return cut, nil
 		}
 	}
-	return app.Cut{}, nil
+	return retention.Cut{}, nil
 }
 
-func (f *finder) oldMessages(ctx context.Context, keep app.Keep, now time.Time) (cut app.Cut, err error) {
+func (f *finder) oldMessages(ctx context.Context, keep retention.Keep, now time.Time) (cut retention.Cut, err error) {
 	if keep.Age == 0 {
 		return cut, nil
 	}
@@ -77,7 +77,7 @@ func (f *finder) oldMessages(ctx context.Context, keep app.Keep, now time.Time) 
 	return cut, err
 }
 
-func (f *finder) oldAddresses(ctx context.Context, keep app.Keep, now time.Time) (cut app.Cut, err error) {
+func (f *finder) oldAddresses(ctx context.Context, keep retention.Keep, now time.Time) (cut retention.Cut, err error) {
 	if keep.Addresses == 0 {
 		return cut, nil
 	}
@@ -131,7 +131,7 @@ func (f *finder) outlived(ctx context.Context, skip *skipped, after, floor int64
 
 // tooManyBytes finds how much is over the bound. That is deleted from the old end, and
 // looked up again after each step: how much a step makes free is seen only then.
-func (f *finder) tooManyBytes(ctx context.Context, keep app.Keep, _ time.Time) (cut app.Cut, err error) {
+func (f *finder) tooManyBytes(ctx context.Context, keep retention.Keep, _ time.Time) (cut retention.Cut, err error) {
 	if keep.Bytes == 0 {
 		return cut, nil
 	}
@@ -147,13 +147,13 @@ func (f *finder) tooManyBytes(ctx context.Context, keep app.Keep, _ time.Time) (
 	}
 	err = f.db.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM messages").Scan(&cut.Messages)
 	if err != nil || cut.Messages == 0 { // there is nothing that could go
-		return app.Cut{}, err
+		return retention.Cut{}, err
 	}
 	cut.Bytes, cut.Hurry = over+reserve, used > keep.Bytes
 	return cut, nil
 }
 
-func (f *finder) unusedSpace(ctx context.Context, keep app.Keep, _ time.Time) (cut app.Cut, err error) {
+func (f *finder) unusedSpace(ctx context.Context, keep retention.Keep, _ time.Time) (cut retention.Cut, err error) {
 	u, err := readUsage(ctx, database{f.db})
 	if err != nil || !u.shrinks {
 		return cut, err

@@ -8,6 +8,7 @@ import (
 	"math"
 
 	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/habitat"
 )
 
 // This file gives all that the log holds of each message, keys included.
@@ -72,7 +73,7 @@ func (e *exporter) page(found []app.Entry) error {
 		return err
 	}
 	for i := range found {
-		record := app.Record{Entry: found[i], Keys: keys[found[i].Seq], Damage: app.Verify(&found[i].Message)}
+		record := app.Record{Entry: found[i], Keys: keys[found[i].Seq], Damage: habitat.Verify(&found[i].Message)}
 		if record.Seq < 1 {
 			record.Damage = errors.New("its seq is not positive")
 		}

@@ -19,24 +19,24 @@ const (
 	PruneBytes    = pruneBytes
 )
 
-func (l *Log) Readers() *sql.DB { return l.reader.db }
-func (l *Log) Finder() *sql.DB  { return l.excess.db }
-func (r *Reader) DB() *sql.DB   { return r.db }
+func (l *Store) Readers() *sql.DB { return l.reader.db }
+func (l *Store) Finder() *sql.DB  { return l.excess.db }
+func (r *Reader) DB() *sql.DB     { return r.db }
 
 // Query reads a row through the connection that writes.
-func (l *Log) Query(text string, to ...any) error { return l.writer.row(text, to...) }
+func (l *Store) Query(text string, to ...any) error { return l.writer.row(text, to...) }
 
 // Run runs statements there.
-func (l *Log) Run(text string) error { return l.writer.conn.script(text) }
+func (l *Store) Run(text string) error { return l.writer.conn.script(text) }
 
 // TrimAt sets at how many pages the write-ahead log is copied back.
-func (l *Log) TrimAt(pages int) { l.writer.trimAt = pages }
+func (l *Store) TrimAt(pages int) { l.writer.trimAt = pages }
 
 // SortAt sets how many IDs are put in order together.
-func (l *Log) SortAt(ids int) { l.writer.index.sortAt = ids }
+func (l *Store) SortAt(ids int) { l.writer.index.sortAt = ids }
 
 // ForgetAt sets how many IDs are kept in memory before some are forgotten.
-func (l *Log) ForgetAt(ids int) { l.writer.index.forgetAt = ids }
+func (l *Store) ForgetAt(ids int) { l.writer.index.forgetAt = ids }
 
 // InMemory returns how many IDs are kept in memory.
-func (l *Log) InMemory() int { return len(l.writer.index.recent) }
+func (l *Store) InMemory() int { return len(l.writer.index.recent) }

@@ -36,7 +36,7 @@ func faultyRole(path string) int {
 	for n := range faultyBatches {
 		receipts, err := log.Append(messages(n*faultyBatch+1, n*faultyBatch+faultyBatch))
 		switch {
-		case errors.Is(err, app.ErrLogFailed):
+		case errors.Is(err, app.ErrStoreFailed):
 			fmt.Println("failed")
 		case errors.Is(err, app.ErrDiskFull):
 			fmt.Println("full")

@@ -195,7 +195,7 @@ func runFault(t *testing.T, template []byte, f fault) (steps []string) {
 }
 
 // closeLog closes what was opened, which may fail: the disk may be dead.
-func closeLog(log *sqlite.Log) {
+func closeLog(log *sqlite.Store) {
 	if log != nil {
 		_ = log.Close()
 	}
@@ -204,7 +204,7 @@ func closeLog(log *sqlite.Log) {
 // send opens the store and appends all batches, whatever happens to them. It
 // returns the steps that failed. Once a sync has, or the log says so by itself,
 // nothing more may be acknowledged.
-func (known *tally) send(t *testing.T, d *disk, what string) (log *sqlite.Log, failed []string) {
+func (known *tally) send(t *testing.T, d *disk, what string) (log *sqlite.Store, failed []string) {
 	t.Helper()
 	log, err := sqlite.Open(d.path)
 	if err != nil {
@@ -222,7 +222,7 @@ func (known *tally) send(t *testing.T, d *disk, what string) (log *sqlite.Log, f
 		receipts, err := log.Append(batch)
 		if err != nil {
 			failed = append(failed, failedStep(err))
-			dead = dead || errors.Is(err, app.ErrLogFailed)
+			dead = dead || errors.Is(err, app.ErrStoreFailed)
 			continue
 		}
 		require.False(t, dead || d.lossy, "%s: acknowledged after the log had failed", what)

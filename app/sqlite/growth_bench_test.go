@@ -79,7 +79,7 @@ func makeStore(b *testing.B, n int) grownStore {
 }
 
 // append stores messages from number first on.
-func (s grownStore) append(b *testing.B, log *sqlite.Log, first, n int) {
+func (s grownStore) append(b *testing.B, log *sqlite.Store, first, n int) {
 	batch := make([]app.Message, n)
 	for i := range batch {
 		batch[i] = benchMessage(int64(first + i + 1))

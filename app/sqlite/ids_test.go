@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/retention"
 	"github.com/windsock-scgi/windsock/app/sqlite"
 )
 
@@ -80,15 +81,15 @@ func TestForgottenRetriesAreFound(t *testing.T) {
 // An ID goes with its message: from memory, from those that are being written,
 // and from ids; whether it was pruned or deleted by somebody's shell.
 func TestIDsArePruned(t *testing.T) {
-	deletions := map[string]func(t *testing.T, log *sqlite.Log, through int){
-		"pruned": func(t *testing.T, log *sqlite.Log, through int) {
+	deletions := map[string]func(t *testing.T, log *sqlite.Store, through int){
+		"pruned": func(t *testing.T, log *sqlite.Store, through int) {
 			for done := false; !done; {
-				step, err := log.Prune(app.Cut{Messages: int64(through), Now: time.Now()})
+				step, err := log.Prune(retention.Cut{Messages: int64(through), Now: time.Now()})
 				require.NoError(t, err)
 				done = step.Done
 			}
 		},
-		"shell": func(t *testing.T, log *sqlite.Log, through int) {
+		"shell": func(t *testing.T, log *sqlite.Store, through int) {
 			shell(t, log, fmt.Sprint("DELETE FROM messages WHERE seq <= ", through))
 		},
 	}
@@ -210,7 +211,7 @@ func TestFailedLookAtIDs(t *testing.T) {
 		err = append()
 	}
 	require.ErrorContains(t, err, "indexing messages: integer overflow")
-	require.NotErrorIs(t, err, app.ErrLogFailed)
+	require.NotErrorIs(t, err, app.ErrStoreFailed)
 	shell(t, log, "DROP VIEW temp.ids")
 	receipts, err := log.Append(batch(1))
 	require.NoError(t, err)
@@ -228,15 +229,15 @@ func TestIDsInMemoryAreBounded(t *testing.T) {
 			store(t, log, last-14, last)
 			require.Less(t, log.InMemory(), 300+2*100+15)
 			if last > keep {
-				pruneSteps(t, log, app.Cut{Messages: int64(last - keep), Now: time.Now()})
+				pruneSteps(t, log, retention.Cut{Messages: int64(last - keep), Now: time.Now()})
 			}
 			if last%500 == 0 { // some are written, the others pruned
-				pruneSteps(t, log, app.Cut{Messages: int64(last), Now: time.Now()})
+				pruneSteps(t, log, retention.Cut{Messages: int64(last), Now: time.Now()})
 				require.Zero(t, log.InMemory())
 			}
 		}
 		for through := int64(1770); through <= 1785; through++ {
-			pruneSteps(t, log, app.Cut{Messages: through, Now: time.Now()})
+			pruneSteps(t, log, retention.Cut{Messages: through, Now: time.Now()})
 		}
 		require.Zero(t, log.InMemory())
 	}
@@ -249,10 +250,10 @@ func TestConflictIsDamage(t *testing.T) {
 	store(t, log, 1, 600)
 	shell(t, log, "UPDATE messages SET seq = 601 WHERE seq = 600")
 	_, err := log.Append(messages(601, 1100))
-	require.ErrorIs(t, err, app.ErrLogFailed)
+	require.ErrorIs(t, err, app.ErrStoreFailed)
 	assert.ErrorContains(t, err, "run windsock check")
 	_, err = log.Append(messages(1101, 1101))
-	require.ErrorIs(t, err, app.ErrLogFailed)
+	require.ErrorIs(t, err, app.ErrStoreFailed)
 	assert.Len(t, readAll(t, log), 600)
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/commit"
 )
 
 // BenchmarkInsert stores messages through the Committer, as the server does,
@@ -56,7 +57,7 @@ func BenchmarkInsert(b *testing.B) {
 
 // benchLog is a log that knows how much it holds.
 type benchLog interface {
-	app.Log
+	app.Store
 	stored(testing.TB) int
 }
 
@@ -83,7 +84,7 @@ func filled(b *testing.B, log benchLog) *filledLog {
 }
 
 func (f *filledLog) insert(b *testing.B, maxBatch, writers int) {
-	c := app.Committer{Log: f, MaxBatch: maxBatch}
+	c := commit.Committer{Log: f, MaxBatch: maxBatch}
 	var n atomic.Int64
 	var wg sync.WaitGroup
 	waited := make([]time.Duration, b.N)
@@ -145,7 +146,7 @@ func cpuTime(tb testing.TB) time.Duration {
 }
 
 // sqliteLog is the store that is measured.
-type sqliteLog struct{ app.Log }
+type sqliteLog struct{ app.Store }
 
 func openStore(tb testing.TB) benchLog {
 	return sqliteLog{open(tb, filepath.Join(tb.TempDir(), "bench.db"))}
@@ -167,10 +168,10 @@ func (l sqliteLog) stored(tb testing.TB) (n int) {
 // plainLog appends records to a file and syncs it once a batch: the least that
 // a durable log can do. It finds no duplicates and nothing can be read from it.
 type plainLog struct {
-	app.Log // for Read, which nobody calls
-	f       *os.File
-	n       int
-	buf     []byte
+	app.Store // for Read, which nobody calls
+	f         *os.File
+	n         int
+	buf       []byte
 }
 
 func openPlain(tb testing.TB) benchLog {

@@ -66,7 +66,7 @@ func fileSizeLimitRole(path string) int {
 	}
 	defer log.Close() // the tests look at what is stored
 	report := func(what string, err error) {
-		if errors.Is(err, app.ErrLogFailed) {
+		if errors.Is(err, app.ErrStoreFailed) {
 			err = errors.New("failed")
 		}
 		fmt.Printf("%s: %v\n", what, err)

@@ -107,7 +107,7 @@ func TestMigrateDiskFull(t *testing.T) {
 			_, err := sqlite.Open(d.path)
 			require.ErrorIs(t, err, app.ErrDiskFull, d.fault)
 			require.ErrorContains(t, err, "as much disk space again", d.fault)
-			require.False(t, errors.Is(err, app.ErrLogFailed))
+			require.False(t, errors.Is(err, app.ErrStoreFailed))
 			left, err := os.ReadFile(d.path)
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(template, left), d.fault)

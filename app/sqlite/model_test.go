@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/habitat"
+	"github.com/windsock-scgi/windsock/app/retention"
 	"github.com/windsock-scgi/windsock/app/sqlite"
 )
 
@@ -53,7 +55,7 @@ type model struct {
 	random *rand.Rand
 	time   func(random *rand.Rand, n int) int64
 	path   string
-	log    *sqlite.Log
+	log    *sqlite.Store
 	sent   []app.Message // all that ever was
 	deeds  map[string]int
 
@@ -137,7 +139,7 @@ func (m *model) batch(t *testing.T, size int) (batch []app.Message) {
 		created := m.time(m.random, n)
 		body := fmt.Appendf(nil, `{"callsign":"C%d","type":"LISTENER_INFO","time_created":%d,"time_uploaded":%d,"data":{"name":"%d %s"}}`,
 			n%3, created, created, n, name)
-		message, err := app.Decode(body, "192.0.2.7", time.UnixMicro(1_301_774_390_123_456+int64(n)).UTC())
+		message, err := habitat.Decode(body, "192.0.2.7", time.UnixMicro(1_301_774_390_123_456+int64(n)).UTC())
 		require.NoError(t, err)
 		m.sent = append(m.sent, message)
 		batch = append(batch, m.keyed(message))
@@ -219,7 +221,7 @@ func (m *model) prune(t *testing.T) {
 		through = m.next - 1
 	}
 	for done := false; !done; {
-		step, err := m.log.Prune(app.Cut{Messages: through, Now: time.UnixMicro(1 << 60)})
+		step, err := m.log.Prune(retention.Cut{Messages: through, Now: time.UnixMicro(1 << 60)})
 		require.NoError(t, err)
 		for ; m.oldest <= step.Through; m.oldest++ {
 			m.gone(m.oldest)

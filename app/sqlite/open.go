@@ -22,12 +22,12 @@ import (
 // A full disk does not keep a store from being opened and read: Append returns
 // app.ErrDiskFull until there is space. But FILE-shm must be there, as it is
 // after a kill, or find its 32 KiB: otherwise it is Open that returns that.
-func Open(path string) (*Log, error) { return OpenContext(context.Background(), path) }
+func Open(path string) (*Store, error) { return OpenContext(context.Background(), path) }
 
 // OpenContext is Open, and gives up when ctx ends: its error matches ctx's then, and
 // the store is as it was. That interrupts a migration and the reading of what the
 // writer keeps in mind. It does not interrupt a call on the disk.
-func OpenContext(ctx context.Context, path string) (*Log, error) {
+func OpenContext(ctx context.Context, path string) (*Store, error) {
 	l, err := open(ctx, path)
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -52,7 +52,7 @@ func notOpened(err error, format string, path string) error {
 	return fmt.Errorf(format+": %w", path, err)
 }
 
-func open(ctx context.Context, path string) (*Log, error) {
+func open(ctx context.Context, path string) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func open(ctx context.Context, path string) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{lock: lock}
+	l := &Store{lock: lock}
 	if err := l.open(ctx, path); err != nil {
 		return nil, errors.Join(err, l.letGo())
 	}
@@ -84,7 +84,7 @@ func lockStore(path string) (*os.File, error) {
 }
 
 // open is the rest of Open, under the lock.
-func (l *Log) open(ctx context.Context, path string) error {
+func (l *Store) open(ctx context.Context, path string) error {
 	made, err := exists(path)
 	if err != nil {
 		return err

@@ -284,7 +284,7 @@ func TestOpenDamaged(t *testing.T) {
 }
 
 // readPages counts what can be read.
-func readPages(ctx context.Context, log *sqlite.Log) (n int, err error) {
+func readPages(ctx context.Context, log *sqlite.Store) (n int, err error) {
 	q := app.Query{Limit: 1000}
 	for {
 		page, err := log.Read(ctx, q)

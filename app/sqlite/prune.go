@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/retention"
 )
 
 // What one step of pruning is at most, so that it takes about as long as storing
@@ -27,28 +28,28 @@ const (
 	metaBlanked  = "blanked"         // up to this seq addresses are blanked
 )
 
-var _ app.Pruner = (*Log)(nil)
+var _ retention.Pruner = (*Store)(nil)
 
 // Prune implements app.Pruner. Deleting takes room in the write-ahead log first:
 // on a full disk there may be none, and it has to be tried again.
-func (l *Log) Prune(cut app.Cut) (app.Pruned, error) {
+func (l *Store) Prune(cut retention.Cut) (retention.Pruned, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return app.Pruned{}, fmt.Errorf("sqlite: pruning: %w", os.ErrClosed)
+		return retention.Pruned{}, fmt.Errorf("sqlite: pruning: %w", os.ErrClosed)
 	}
 	if l.failed != nil {
-		return app.Pruned{}, l.failed
+		return retention.Pruned{}, l.failed
 	}
 	done, err := l.writer.prune(cut)
 	if err != nil {
-		return app.Pruned{}, l.judge(fmt.Errorf("sqlite: pruning: %w", err))
+		return retention.Pruned{}, l.judge(fmt.Errorf("sqlite: pruning: %w", err))
 	}
 	return done, nil
 }
 
 // prune takes a step.
-func (w *writer) prune(cut app.Cut) (done app.Pruned, err error) {
+func (w *writer) prune(cut retention.Cut) (done retention.Pruned, err error) {
 	step := w.giveBack
 	switch {
 	case cut.Messages != 0:
@@ -69,7 +70,7 @@ func (w *writer) prune(cut app.Cut) (done app.Pruned, err error) {
 
 // deleteSome deletes the oldest messages of the cut. Their keys and ids go with them, by
 // a trigger.
-func (w *writer) deleteSome(cut app.Cut) (done app.Pruned, err error) {
+func (w *writer) deleteSome(cut retention.Cut) (done retention.Pruned, err error) {
 	now := cut.Now.UnixMicro()
 	bounds := stepBounds{most: cmp.Or(cut.Bytes, math.MaxInt64)}
 	if cut.Hurry {
@@ -80,7 +81,7 @@ func (w *writer) deleteSome(cut app.Cut) (done app.Pruned, err error) {
 		return done, classify("looking for what to delete", err)
 	}
 	if s.last == 0 {
-		return app.Pruned{Done: true}, nil
+		return retention.Pruned{Done: true}, nil
 	}
 	m, err := readMarks(context.Background(), w.conn)
 	if err != nil {
@@ -100,7 +101,7 @@ func (w *writer) deleteSome(cut app.Cut) (done app.Pruned, err error) {
 }
 
 // blankSome blanks the oldest addresses of the cut.
-func (w *writer) blankSome(cut app.Cut) (done app.Pruned, err error) {
+func (w *writer) blankSome(cut retention.Cut) (done retention.Pruned, err error) {
 	m, err := readMarks(context.Background(), w.conn)
 	if err != nil {
 		return done, err
@@ -110,7 +111,7 @@ func (w *writer) blankSome(cut app.Cut) (done app.Pruned, err error) {
 		return done, classify("looking for what to blank", err)
 	}
 	if s.last == 0 {
-		return app.Pruned{Done: true}, nil
+		return retention.Pruned{Done: true}, nil
 	}
 	done.Addresses, err = w.change(
 		"UPDATE messages SET address = NULL WHERE seq > ? AND seq <= ? AND address IS NOT NULL", m.blanked, s.last)
@@ -123,7 +124,7 @@ func (w *writer) blankSome(cut app.Cut) (done app.Pruned, err error) {
 
 // giveBack cuts pages that hold nothing off the file, for which others move from
 // its end to their place.
-func (w *writer) giveBack(cut app.Cut) (done app.Pruned, err error) {
+func (w *writer) giveBack(cut retention.Cut) (done retention.Pruned, err error) {
 	before, err := readUsage(context.Background(), w.conn)
 	if err != nil {
 		return done, err

@@ -12,18 +12,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/commit"
+	"github.com/windsock-scgi/windsock/app/retention"
 	"github.com/windsock-scgi/windsock/app/sqlite"
 )
 
 // benchStore is a store with so many messages, a thousand a commit.
-func benchStore(b *testing.B, messages int) *sqlite.Log {
+func benchStore(b *testing.B, messages int) *sqlite.Store {
 	b.Helper()
 	log := open(b, filepath.Join(b.TempDir(), "bench.db"))
 	fillStore(b, log, 1, messages)
 	return log
 }
 
-func fillStore(b *testing.B, log *sqlite.Log, first, last int) {
+func fillStore(b *testing.B, log *sqlite.Store, first, last int) {
 	b.Helper()
 	for first <= last {
 		var batch []app.Message
@@ -40,11 +42,11 @@ func fillStore(b *testing.B, log *sqlite.Log, first, last int) {
 func BenchmarkPruneStep(b *testing.B) {
 	for _, kind := range []struct {
 		name string
-		cut  app.Cut
+		cut  retention.Cut
 	}{
-		{"messages", app.Cut{Messages: 1 << 60, Now: time.Now()}},
-		{"addresses", app.Cut{Addresses: 1 << 60}},
-		{"space", app.Cut{Space: 1 << 60}},
+		{"messages", retention.Cut{Messages: 1 << 60, Now: time.Now()}},
+		{"addresses", retention.Cut{Addresses: 1 << 60}},
+		{"space", retention.Cut{Space: 1 << 60}},
 	} {
 		b.Run(kind.name, func(b *testing.B) {
 			const stock = 100_000
@@ -52,7 +54,7 @@ func BenchmarkPruneStep(b *testing.B) {
 			seq, n := 2*stock, 0
 			var cpu time.Duration
 			if kind.cut.Space != 0 {
-				pruneSteps(b, log, app.Cut{Messages: stock})
+				pruneSteps(b, log, retention.Cut{Messages: stock})
 			}
 			for b.Loop() {
 				before := cpuTime(b)
@@ -69,7 +71,7 @@ func BenchmarkPruneStep(b *testing.B) {
 				fillStore(b, log, seq+1, seq+stock)
 				seq += stock
 				if kind.cut.Space != 0 {
-					pruneSteps(b, log, app.Cut{Messages: int64(seq - stock)})
+					pruneSteps(b, log, retention.Cut{Messages: int64(seq - stock)})
 				}
 				b.StartTimer()
 			}
@@ -97,7 +99,7 @@ func BenchmarkInsertWhilePruning(b *testing.B) {
 			const kept = 50_000
 			log := benchStore(b, kept)
 			var newest, pruned atomic.Int64
-			c := app.Committer{Log: log, Committed: newest.Store}
+			c := commit.Committer{Log: log, Committed: newest.Store}
 			ctx, stop := context.WithCancel(b.Context())
 			var pruner sync.WaitGroup
 			if pruning {
@@ -127,12 +129,12 @@ func BenchmarkInsertWhilePruning(b *testing.B) {
 	}
 }
 
-func pruneBehind(ctx context.Context, b *testing.B, c *app.Committer, log *sqlite.Log, newest, pruned *atomic.Int64, kept int64) {
+func pruneBehind(ctx context.Context, b *testing.B, c *commit.Committer, log *sqlite.Store, newest, pruned *atomic.Int64, kept int64) {
 	for ctx.Err() == nil {
 		var took time.Duration
 		err := c.Do(ctx, func() error {
 			begin := time.Now()
-			done, err := log.Prune(app.Cut{Messages: max(1, newest.Load()-kept), Now: begin})
+			done, err := log.Prune(retention.Cut{Messages: max(1, newest.Load()-kept), Now: begin})
 			pruned.Add(int64(done.Messages))
 			took = time.Since(begin)
 			return err
@@ -149,7 +151,7 @@ func pruneBehind(ctx context.Context, b *testing.B, c *app.Committer, log *sqlit
 }
 
 // pruneSteps takes all steps of a cut.
-func pruneSteps(tb testing.TB, log *sqlite.Log, cut app.Cut) (sum app.Pruned) {
+func pruneSteps(tb testing.TB, log *sqlite.Store, cut retention.Cut) (sum retention.Pruned) {
 	tb.Helper()
 	for !sum.Done {
 		done, err := log.Prune(cut)

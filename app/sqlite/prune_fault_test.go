@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/retention"
 	"github.com/windsock-scgi/windsock/app/sqlite"
 	"github.com/windsock-scgi/windsock/scgi/scgitest/frontend"
 )
@@ -27,13 +28,13 @@ func faultyPruneRole(path string) int {
 	}
 	log.TrimAt(6)
 	for seq := int64(20); seq <= 120; seq += 20 {
-		for _, cut := range []app.Cut{{Messages: seq, Now: day(1)}, {Addresses: seq + 40}, {Space: 4096}} {
+		for _, cut := range []retention.Cut{{Messages: seq, Now: day(1)}, {Addresses: seq + 40}, {Space: 4096}} {
 			if cut.Messages != 0 {
 				fmt.Println("pruning", seq)
 			}
 			_, err := log.Prune(cut)
 			switch {
-			case errors.Is(err, app.ErrLogFailed):
+			case errors.Is(err, app.ErrStoreFailed):
 				fmt.Println("failed")
 			case errors.Is(err, app.ErrDiskFull):
 				fmt.Println("full")

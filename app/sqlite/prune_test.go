@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/retention"
 	"github.com/windsock-scgi/windsock/app/sqlite"
 )
 
@@ -23,7 +24,7 @@ import (
 func day(n int) time.Time { return time.Date(2030, 1, n, 0, 0, 0, 0, time.UTC) }
 
 // receivedOn stores one message a day, the next ones by number, on these days.
-func receivedOn(t testing.TB, log *sqlite.Log, first int, days ...int) {
+func receivedOn(t testing.TB, log *sqlite.Store, first int, days ...int) {
 	t.Helper()
 	for i, d := range days {
 		m := message(first + i)
@@ -35,12 +36,12 @@ func receivedOn(t testing.TB, log *sqlite.Log, first int, days ...int) {
 }
 
 // prune takes steps until nothing is in excess.
-func prune(t testing.TB, log *sqlite.Log, keep app.Keep, now time.Time) (steps int) {
+func prune(t testing.TB, log *sqlite.Store, keep retention.Keep, now time.Time) (steps int) {
 	t.Helper()
 	for {
 		cut, err := log.Excess(t.Context(), keep, now)
 		require.NoError(t, err)
-		if cut == (app.Cut{}) {
+		if cut == (retention.Cut{}) {
 			return steps
 		}
 		pruneSteps(t, log, cut)
@@ -50,7 +51,7 @@ func prune(t testing.TB, log *sqlite.Log, keep app.Keep, now time.Time) (steps i
 }
 
 // seqsOf returns the seqs of what is stored, and of those which have an address.
-func seqsOf(t testing.TB, log *sqlite.Log) (all, addressed []int64) {
+func seqsOf(t testing.TB, log *sqlite.Store) (all, addressed []int64) {
 	t.Helper()
 	for _, e := range readAll(t, log) {
 		all = append(all, e.Seq)
@@ -95,10 +96,10 @@ func TestPruneByAge(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			log := open(t, newPath(t))
 			receivedOn(t, log, 1, tt.received...)
-			prune(t, log, app.Keep{Age: 10 * days}, day(tt.now))
+			prune(t, log, retention.Keep{Age: 10 * days}, day(tt.now))
 			all, _ := seqsOf(t, log)
 			assert.Equal(t, tt.want, all)
-			prune(t, log, app.Keep{Age: 10 * days}, day(tt.now))
+			prune(t, log, retention.Keep{Age: 10 * days}, day(tt.now))
 			all, _ = seqsOf(t, log)
 			assert.Equal(t, tt.want, all, "once more does nothing")
 		})
@@ -111,13 +112,13 @@ func TestPruneByAgeAcrossSteps(t *testing.T) {
 	path := newPath(t)
 	log := open(t, path)
 	receivedOn(t, log, 1, 1, 2, -300, 20)
-	prune(t, log, app.Keep{Age: 10 * days}, day(15))
+	prune(t, log, retention.Keep{Age: 10 * days}, day(15))
 	require.NoError(t, log.Close())
 	log = open(t, path)
-	prune(t, log, app.Keep{Age: 10 * days}, day(15))
+	prune(t, log, retention.Keep{Age: 10 * days}, day(15))
 	all, _ := seqsOf(t, log)
 	assert.Equal(t, between(3, 4), all)
-	prune(t, log, app.Keep{Age: 10 * days}, day(31))
+	prune(t, log, retention.Keep{Age: 10 * days}, day(31))
 	all, _ = seqsOf(t, log)
 	assert.Empty(t, all)
 }
@@ -127,8 +128,8 @@ func TestPruneByAgeAcrossSteps(t *testing.T) {
 func TestPruneInSmallSteps(t *testing.T) {
 	log := open(t, newPath(t))
 	store(t, log, 1, 450)
-	cut := app.Cut{Messages: 420, Now: day(1)}
-	for _, want := range []app.Pruned{
+	cut := retention.Cut{Messages: 420, Now: day(1)}
+	for _, want := range []retention.Pruned{
 		{Messages: sqlite.PruneRows, Through: sqlite.PruneRows},
 		{Messages: sqlite.PruneRows, Through: 2 * sqlite.PruneRows},
 		{Messages: 420 - 2*sqlite.PruneRows, Through: 420, Done: true},
@@ -149,15 +150,15 @@ func TestPruneInSmallSteps(t *testing.T) {
 	}
 	_, err := log.Append(large)
 	require.NoError(t, err)
-	done, err := log.Prune(app.Cut{Messages: 460, Now: day(1)})
+	done, err := log.Prune(retention.Cut{Messages: 460, Now: day(1)})
 	require.NoError(t, err)
 	assert.EqualValues(t, 452, done.Through)
 	assert.False(t, done.Done)
 	for _, hurry := range []bool{false, true} {
 		before := done.Through
-		done, err = log.Prune(app.Cut{Messages: 460, Bytes: 1000, Now: day(1), Hurry: hurry})
+		done, err = log.Prune(retention.Cut{Messages: 460, Bytes: 1000, Now: day(1), Hurry: hurry})
 		require.NoError(t, err)
-		assert.Equal(t, app.Pruned{Messages: 1, Through: before + 1, Done: true}, done, "no more than was asked for")
+		assert.Equal(t, retention.Pruned{Messages: 1, Through: before + 1, Done: true}, done, "no more than was asked for")
 	}
 }
 
@@ -167,7 +168,7 @@ func TestPruneAddresses(t *testing.T) {
 	path := newPath(t)
 	log := open(t, path)
 	receivedOn(t, log, 1, 1, 2, 300, 3, -300, 4, 20)
-	keep := app.Keep{Addresses: 10 * days}
+	keep := retention.Keep{Addresses: 10 * days}
 	prune(t, log, keep, day(13))
 	all, addressed := seqsOf(t, log)
 	assert.Equal(t, between(1, 7), all)
@@ -177,7 +178,7 @@ func TestPruneAddresses(t *testing.T) {
 	assert.Equal(t, between(7, 7), addressed)
 
 	receivedOn(t, log, 8, 21)
-	prune(t, log, app.Keep{Age: 10 * days, Addresses: 20 * days}, day(31))
+	prune(t, log, retention.Keep{Age: 10 * days, Addresses: 20 * days}, day(31))
 	all, addressed = seqsOf(t, log)
 	assert.Equal(t, between(8, 8), all)
 	assert.Equal(t, between(8, 8), addressed, "those of what is left are not counted as done")
@@ -197,19 +198,19 @@ func TestPruneAddresses(t *testing.T) {
 func TestPruneManyAddresses(t *testing.T) {
 	log := open(t, newPath(t))
 	store(t, log, 1, 3*sqlite.PruneRows+7)
-	steps := prune(t, log, app.Keep{Addresses: days}, day(1))
+	steps := prune(t, log, retention.Keep{Addresses: days}, day(1))
 	assert.Equal(t, 1, steps)
 	_, addressed := seqsOf(t, log)
 	assert.Empty(t, addressed)
 	store(t, log, 1000, 1001)
-	prune(t, log, app.Keep{Addresses: days}, day(1))
+	prune(t, log, retention.Keep{Addresses: days}, day(1))
 	_, addressed = seqsOf(t, log)
 	assert.Empty(t, addressed)
 	assert.Equal(t, 3*sqlite.PruneRows+9, query[int](t, log, "SELECT count(*) FROM messages"))
 }
 
 // fileSize is how long the store's file is once all is in it.
-func fileSize(t testing.TB, log *sqlite.Log, path string) int64 {
+func fileSize(t testing.TB, log *sqlite.Store, path string) int64 {
 	t.Helper()
 	shell(t, log, "PRAGMA wal_checkpoint")
 	info, err := os.Stat(path)
@@ -227,7 +228,7 @@ func TestPruneBySize(t *testing.T) {
 	for range 60 {
 		store(t, log, n+1, n+200) // some 30 to 50 kB, about what is kept free
 		n += 200
-		prune(t, log, app.Keep{Bytes: bound}, day(1))
+		prune(t, log, retention.Keep{Bytes: bound}, day(1))
 		most = max(most, fileSize(t, log, path))
 	}
 	assert.LessOrEqual(t, most, int64(bound))
@@ -238,12 +239,12 @@ func TestPruneBySize(t *testing.T) {
 
 	used := query[int64](t, log, "SELECT (page_count - freelist_count) * 4096 FROM pragma_page_count, pragma_freelist_count")
 	for bytes, hurry := range map[int64]bool{used: false, used - 1: true} { // the first is in what is kept free
-		cut, err := log.Excess(t.Context(), app.Keep{Bytes: bytes}, day(1))
+		cut, err := log.Excess(t.Context(), retention.Keep{Bytes: bytes}, day(1))
 		require.NoError(t, err)
 		assert.NotZero(t, cut.Messages)
 		assert.Equal(t, hurry, cut.Hurry)
 	}
-	prune(t, log, app.Keep{Bytes: bound / 2}, day(1))
+	prune(t, log, retention.Keep{Bytes: bound / 2}, day(1))
 	assert.LessOrEqual(t, fileSize(t, log, path), int64(bound/2))
 	kept, _ := seqsOf(t, log)
 	assert.Equal(t, all[len(all)-len(kept):], kept)
@@ -255,7 +256,7 @@ func TestPruneBySize(t *testing.T) {
 // too much again: pruning is not for every batch.
 func TestPruneLeavesRoom(t *testing.T) {
 	log := open(t, newPath(t))
-	keep := app.Keep{Bytes: 4 << 20}
+	keep := retention.Keep{Bytes: 4 << 20}
 	n := 0
 	some := func(messages int) {
 		var batch []app.Message
@@ -288,8 +289,8 @@ func TestPruneGivesSpaceBack(t *testing.T) {
 	log := open(t, path)
 	store(t, log, 1, 10_000)
 	before := fileSize(t, log, path)
-	pruneSteps(t, log, app.Cut{Messages: 9_000})
-	prune(t, log, app.Keep{}, day(1))
+	pruneSteps(t, log, retention.Cut{Messages: 9_000})
+	prune(t, log, retention.Keep{}, day(1))
 	assert.Less(t, fileSize(t, log, path), before/6)
 	assert.Equal(t, entries(9_001, 10_000), readAll(t, log))
 	assert.Equal(t, "ok", query[string](t, log, "PRAGMA integrity_check"))
@@ -310,15 +311,15 @@ func TestPruneNotes(t *testing.T) {
 		{1 << 40, 20, 4, day(7).UnixMicro()},
 		{1 << 50, 20, 4, day(7).UnixMicro()}, // nothing is left
 	} {
-		_, err := log.Prune(app.Cut{Messages: step.through, Now: day(step.now)})
+		_, err := log.Prune(retention.Cut{Messages: step.through, Now: day(step.now)})
 		require.NoError(t, err)
 		assert.Equal(t, step.pruned, query[int64](t, log, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'pruned'"))
 		assert.Equal(t, step.time, query[int64](t, log, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'pruned_received'"))
 	}
 	receivedOn(t, log, 5, 300, 20)
-	prune(t, log, app.Keep{Age: 10 * days}, day(400)) // a clock that is ahead, and believed
+	prune(t, log, retention.Keep{Age: 10 * days}, day(400)) // a clock that is ahead, and believed
 	receivedOn(t, log, 7, 21, 22)
-	prune(t, log, app.Keep{Age: 10 * days}, day(33))
+	prune(t, log, retention.Keep{Age: 10 * days}, day(33))
 	all, _ := seqsOf(t, log)
 	assert.Empty(t, all, "what it noted stops nothing")
 	assertTime := func(want time.Time) {
@@ -327,7 +328,7 @@ func TestPruneNotes(t *testing.T) {
 	}
 	assertTime(day(22))
 	receivedOn(t, log, 9, 23, 300)
-	pruneSteps(t, log, app.Cut{Messages: 10, Now: day(25)})
+	pruneSteps(t, log, retention.Cut{Messages: 10, Now: day(25)})
 	assertTime(day(23))
 }
 
@@ -338,7 +339,7 @@ func TestPruneBehindManyFromTheFuture(t *testing.T) {
 	store(t, log, 1, sqlite.MaxExamined+1)
 	shell(t, log, fmt.Sprint("UPDATE messages SET received = ", day(300).UnixMicro()))
 	receivedOn(t, log, sqlite.MaxExamined+2, 20, 30)
-	cut, err := log.Excess(t.Context(), app.Keep{Age: 10 * days}, day(32))
+	cut, err := log.Excess(t.Context(), retention.Keep{Age: 10 * days}, day(32))
 	require.NoError(t, err)
 	assert.EqualValues(t, sqlite.MaxExamined+2, cut.Messages)
 }
@@ -346,7 +347,7 @@ func TestPruneBehindManyFromTheFuture(t *testing.T) {
 // What came by a wrong clock is looked past once, and again only when its time can be
 // right. That is seen here by what is changed behind the store's back.
 func TestPruneLooksPastOnce(t *testing.T) {
-	for name, keep := range map[string]app.Keep{"messages": {Age: 10 * days}, "addresses": {Addresses: 10 * days}} {
+	for name, keep := range map[string]retention.Keep{"messages": {Age: 10 * days}, "addresses": {Addresses: 10 * days}} {
 		t.Run(name, func(t *testing.T) {
 			log := open(t, newPath(t))
 			receivedOn(t, log, 1, 300, 301, 20)
@@ -373,14 +374,14 @@ func TestPruneLooksPastOnce(t *testing.T) {
 func TestPruneLooksBitByBit(t *testing.T) {
 	log := open(t, newPath(t))
 	store(t, log, 1, sqlite.MaxExamined+7)
-	cut, err := log.Excess(t.Context(), app.Keep{Age: days}, day(20))
+	cut, err := log.Excess(t.Context(), retention.Keep{Age: days}, day(20))
 	require.NoError(t, err)
 	assert.EqualValues(t, sqlite.MaxExamined, cut.Messages)
 	pruneSteps(t, log, cut)
-	cut, err = log.Excess(t.Context(), app.Keep{Age: days}, day(20))
+	cut, err = log.Excess(t.Context(), retention.Keep{Age: days}, day(20))
 	require.NoError(t, err)
 	assert.EqualValues(t, sqlite.MaxExamined+7, cut.Messages)
-	cut, err = log.Excess(t.Context(), app.Keep{Age: days, Bytes: 1}, day(20))
+	cut, err = log.Excess(t.Context(), retention.Keep{Age: days, Bytes: 1}, day(20))
 	require.NoError(t, err)
 	assert.True(t, cut.Hurry, "what is over a bound in bytes comes first")
 }
@@ -396,7 +397,7 @@ func TestPruneBesideReaders(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	cut, err := log.Excess(ctx, app.Keep{Age: days, Bytes: 1}, day(20))
+	cut, err := log.Excess(ctx, retention.Keep{Age: days, Bytes: 1}, day(20))
 	require.NoError(t, err)
 	assert.NotZero(t, cut.Messages)
 }
@@ -421,7 +422,7 @@ func TestPruneKeepsPace(t *testing.T) {
 	held := func() int { return query[int](t, log, "SELECT sum(octet_length(data)) FROM messages") }
 	step := func(hurry bool) (removed int) {
 		before := held()
-		_, err := log.Prune(app.Cut{Messages: int64(n), Now: day(1), Hurry: hurry})
+		_, err := log.Prune(retention.Cut{Messages: int64(n), Now: day(1), Hurry: hurry})
 		require.NoError(t, err)
 		return before - held()
 	}
@@ -453,7 +454,7 @@ func TestPruneTrimsWAL(t *testing.T) {
 	store(t, log, 1, 4_000)
 	shell(t, log, "PRAGMA wal_checkpoint(TRUNCATE)")
 	log.TrimAt(50)
-	pruneSteps(t, log, app.Cut{Messages: 3_900})
+	pruneSteps(t, log, retention.Cut{Messages: 3_900})
 	info, err := os.Stat(path + "-wal")
 	require.NoError(t, err)
 	assert.NotZero(t, info.Size())
@@ -471,8 +472,8 @@ func TestPruneWithoutGivingBack(t *testing.T) {
 	shell(t, log, "VACUUM")
 	require.NoError(t, log.Close())
 	log = open(t, path)
-	pruneSteps(t, log, app.Cut{Messages: 1_900})
-	assert.Zero(t, prune(t, log, app.Keep{}, day(1)))
+	pruneSteps(t, log, retention.Cut{Messages: 1_900})
+	assert.Zero(t, prune(t, log, retention.Keep{}, day(1)))
 	assert.Equal(t, entries(1_901, 2_000), readAll(t, log))
 }
 
@@ -483,9 +484,9 @@ func TestPruneEverything(t *testing.T) {
 	log := open(t, path)
 	_, err := log.Append([]app.Message{keyed(2, "a"), keyed(4, "b"), message(3)})
 	require.NoError(t, err)
-	done, err := log.Prune(app.Cut{Messages: 3, Now: day(1)})
+	done, err := log.Prune(retention.Cut{Messages: 3, Now: day(1)})
 	require.NoError(t, err)
-	assert.Equal(t, app.Pruned{Messages: 3, Through: 3, Done: true}, done)
+	assert.Equal(t, retention.Pruned{Messages: 3, Through: 3, Done: true}, done)
 	assert.Zero(t, query[int](t, log, "SELECT count(*) FROM keys"))
 	assert.Equal(t, "3", query[string](t, log, "SELECT value FROM meta WHERE key = 'pruned'"))
 	require.NoError(t, log.Close())
@@ -524,7 +525,7 @@ func TestReadWhilePruning(t *testing.T) {
 				return
 			default:
 			}
-			if _, err := log.Prune(app.Cut{Messages: min(n, 2900), Now: day(1)}); err != nil {
+			if _, err := log.Prune(retention.Cut{Messages: min(n, 2900), Now: day(1)}); err != nil {
 				pruned <- err
 				return
 			}
@@ -562,7 +563,7 @@ func TestPruneWhenFull(t *testing.T) {
 	query[int](t, log, fmt.Sprint("PRAGMA max_page_count = ", pages))
 	_, err := log.Append(messages(2001, 4000))
 	require.ErrorIs(t, err, app.ErrDiskFull)
-	prune(t, log, app.Keep{Bytes: int64(pages) * 4096 / 2}, day(1))
+	prune(t, log, retention.Keep{Bytes: int64(pages) * 4096 / 2}, day(1))
 	store(t, log, 4001, 4100)
 }
 
@@ -571,18 +572,18 @@ func TestPruneAfterFailure(t *testing.T) {
 	log := open(t, newPath(t))
 	store(t, log, 1, 10)
 	shell(t, log, "PRAGMA query_only = 1")
-	_, err := log.Prune(app.Cut{Messages: 5})
-	require.ErrorIs(t, err, app.ErrLogFailed, "read-only")
+	_, err := log.Prune(retention.Cut{Messages: 5})
+	require.ErrorIs(t, err, app.ErrStoreFailed, "read-only")
 	shell(t, log, "PRAGMA query_only = 0")
-	_, err = log.Prune(app.Cut{Messages: 5})
-	require.ErrorIs(t, err, app.ErrLogFailed, "and it stays so")
+	_, err = log.Prune(retention.Cut{Messages: 5})
+	require.ErrorIs(t, err, app.ErrStoreFailed, "and it stays so")
 	_, err = log.Append(messages(11, 11))
-	require.ErrorIs(t, err, app.ErrLogFailed)
+	require.ErrorIs(t, err, app.ErrStoreFailed)
 	assert.Equal(t, entries(1, 10), readAll(t, log))
 	require.NoError(t, log.Close())
-	_, err = log.Prune(app.Cut{Messages: 5})
+	_, err = log.Prune(retention.Cut{Messages: 5})
 	require.ErrorIs(t, err, os.ErrClosed)
-	_, err = log.Excess(context.Background(), app.Keep{Age: 1}, day(1))
+	_, err = log.Excess(context.Background(), retention.Keep{Age: 1}, day(1))
 	require.Error(t, err)
 }
 
@@ -616,12 +617,12 @@ func pruneRole(path string) int {
 		fmt.Println("stored", n)
 		if n%10 == 0 {
 			fmt.Println("pruning", n-50)
-			if _, err := log.Prune(app.Cut{Messages: int64(n - 50), Now: day(1)}); err != nil {
+			if _, err := log.Prune(retention.Cut{Messages: int64(n - 50), Now: day(1)}); err != nil {
 				fmt.Println(err)
 				return 1
 			}
-			_, err := log.Prune(app.Cut{Addresses: int64(n - 20)})
-			_, err2 := log.Prune(app.Cut{Space: 1 << 20})
+			_, err := log.Prune(retention.Cut{Addresses: int64(n - 20)})
+			_, err2 := log.Prune(retention.Cut{Space: 1 << 20})
 			if err := errors.Join(err, err2); err != nil {
 				fmt.Println(err)
 				return 1

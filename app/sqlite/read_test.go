@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/retention"
 	"github.com/windsock-scgi/windsock/app/sqlite"
 )
 
@@ -123,7 +124,7 @@ func TestReadBeyondTheEnd(t *testing.T) {
 	beyond(0)
 	store(t, log, 1, 3)
 	beyond(3)
-	pruneSteps(t, log, app.Cut{Messages: 3, Now: day(1)})
+	pruneSteps(t, log, retention.Cut{Messages: 3, Now: day(1)})
 	beyond(3)
 	log.SortAt(5)
 	store(t, log, 4, 13)
@@ -160,7 +161,7 @@ func TestReadAfterReceipt(t *testing.T) {
 
 // sparseStore is a store of n messages, of which every 20,000th from the 50th on
 // is RARE's.
-func sparseStore(t *testing.T, n int) *sqlite.Log {
+func sparseStore(t *testing.T, n int) *sqlite.Store {
 	t.Helper()
 	log := open(t, newPath(t))
 	shell(t, log, fmt.Sprintf(`WITH RECURSIVE n(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < %d)
@@ -246,7 +247,7 @@ func TestReadEndsWithItsContext(t *testing.T) {
 			return err
 		},
 		"excess": func(ctx context.Context) error {
-			_, err := log.Excess(ctx, app.Keep{Age: 1}, time.Now())
+			_, err := log.Excess(ctx, retention.Keep{Age: 1}, time.Now())
 			return err
 		},
 		"check": func(ctx context.Context) error {

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/retention"
 	"github.com/windsock-scgi/windsock/app/sqlite"
 )
 
@@ -107,7 +108,7 @@ func TestRestoredAlike(t *testing.T) {
 	for len(m.sent) < *restored {
 		m.append(t, 1+random.IntN(300))
 	}
-	restoredLogs := map[string]*sqlite.Log{
+	restoredLogs := map[string]*sqlite.Store{
 		"the export's": open(t, mustRestore(t, written(t, export(t, m.path, 0).lines()))),
 		"the backup's": open(t, mustRestore(t, backUp(t, m.path))),
 	}
@@ -138,7 +139,7 @@ func TestRestoredAlike(t *testing.T) {
 }
 
 // assertAlike holds that two logs answer alike, but for their names.
-func assertAlike(t *testing.T, want, got *sqlite.Log, name string) {
+func assertAlike(t *testing.T, want, got *sqlite.Store, name string) {
 	t.Helper()
 	for _, q := range []app.Query{
 		{Limit: 1000}, {Limit: 7, Last: true}, {Limit: 1000, Last: true}, {Limit: 3, MaxBytes: 300},
@@ -191,7 +192,7 @@ func TestRestorePruned(t *testing.T) {
 	log := open(t, path)
 	storeDecoded(t, log, 1, 300)
 	for done := false; !done; {
-		step, err := log.Prune(app.Cut{Messages: 250, Now: day(1)})
+		step, err := log.Prune(retention.Cut{Messages: 250, Now: day(1)})
 		require.NoError(t, err)
 		done = step.Done
 	}
@@ -199,7 +200,7 @@ func TestRestorePruned(t *testing.T) {
 		assertAlike(t, log, open(t, mustRestore(t, from)), from)
 	}
 	for done := false; !done; {
-		step, err := log.Prune(app.Cut{Messages: 300, Now: day(1)})
+		step, err := log.Prune(retention.Cut{Messages: 300, Now: day(1)})
 		require.NoError(t, err)
 		done = step.Done
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/habitat"
 )
 
 // maxRecordLine is the limit for a line of an export, in bytes: far above what a
@@ -90,7 +91,7 @@ func (r *restoration) parse(line []byte, number int) (*app.Record, error) {
 		r.to.LeftOut(fmt.Sprintf("message %d is left out, since it was damaged: %v", record.Seq, record.Damage))
 		return nil, nil
 	}
-	if err := app.Verify(&record.Message); err != nil {
+	if err := habitat.Verify(&record.Message); err != nil {
 		return nil, fmt.Errorf("message %d: %w", record.Seq, err)
 	}
 	return &record, nil

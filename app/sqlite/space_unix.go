@@ -9,7 +9,7 @@ import (
 )
 
 // Space implements app.Pruner: what whoever is not root may still use.
-func (l *Log) Space() (free, total uint64, err error) {
+func (l *Store) Space() (free, total uint64, err error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(filepath.Dir(l.lock.Name()), &s); err != nil {
 		return 0, 0, fmt.Errorf("sqlite: looking for space on the disk: %w", err)

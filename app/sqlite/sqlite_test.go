@@ -31,7 +31,7 @@ func newPath(t testing.TB) string {
 	return filepath.Join(t.TempDir(), "a %41?b#c.db")
 }
 
-func open(t testing.TB, path string) *sqlite.Log {
+func open(t testing.TB, path string) *sqlite.Store {
 	t.Helper()
 	log, err := sqlite.Open(path)
 	require.NoError(t, err)
@@ -73,7 +73,7 @@ func messages(first, last int) []app.Message {
 }
 
 // store appends messages first to last as one batch.
-func store(t testing.TB, log *sqlite.Log, first, last int) []app.Receipt {
+func store(t testing.TB, log *sqlite.Store, first, last int) []app.Receipt {
 	t.Helper()
 	receipts, err := log.Append(messages(first, last))
 	require.NoError(t, err)
@@ -109,14 +109,14 @@ func entries(first, last int) []app.Entry {
 }
 
 // query reads one value through the connection that writes.
-func query[T any](t testing.TB, log *sqlite.Log, text string) (value T) {
+func query[T any](t testing.TB, log *sqlite.Store, text string) (value T) {
 	t.Helper()
 	require.NoError(t, log.Query(text, &value), text)
 	return value
 }
 
 // shell does to the store what an operator with a shell could.
-func shell(t testing.TB, log *sqlite.Log, text string) {
+func shell(t testing.TB, log *sqlite.Store, text string) {
 	t.Helper()
 	require.NoError(t, log.Run(text), text)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/retention"
 	"github.com/windsock-scgi/windsock/app/sqlite"
 	"github.com/windsock-scgi/windsock/scgi/scgitest/frontend"
 )
@@ -134,7 +135,7 @@ func TestCloseWithReader(t *testing.T) {
 // fullRole opens the store on a disk that is full for a while, reads it and
 // appends.
 func fullRole(path string) int {
-	return onFullDisk(path, func(log *sqlite.Log) (int, error) {
+	return onFullDisk(path, func(log *sqlite.Store) (int, error) {
 		receipts, err := log.Append(messages(20, 21))
 		return len(receipts), err
 	})
@@ -142,13 +143,13 @@ func fullRole(path string) int {
 
 // fullPruneRole prunes it.
 func fullPruneRole(path string) int {
-	return onFullDisk(path, func(log *sqlite.Log) (int, error) {
-		done, err := log.Prune(app.Cut{Messages: 20, Now: day(1)})
+	return onFullDisk(path, func(log *sqlite.Store) (int, error) {
+		done, err := log.Prune(retention.Cut{Messages: 20, Now: day(1)})
 		return done.Messages, err
 	})
 }
 
-func onFullDisk(path string, do func(*sqlite.Log) (int, error)) int {
+func onFullDisk(path string, do func(*sqlite.Store) (int, error)) int {
 	runtime.LockOSThread() // strace counts a thread's system calls
 	log, err := sqlite.Open(path)
 	if err != nil {
@@ -159,7 +160,7 @@ func onFullDisk(path string, do func(*sqlite.Log) (int, error)) int {
 	fmt.Println("read:", n, err)
 	for range 3 {
 		n, err := do(log)
-		if errors.Is(err, app.ErrDiskFull) && !errors.Is(err, app.ErrLogFailed) {
+		if errors.Is(err, app.ErrDiskFull) && !errors.Is(err, app.ErrStoreFailed) {
 			fmt.Println("full")
 			continue
 		}

@@ -9,9 +9,9 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/windsock-scgi/windsock/app"
 	"github.com/windsock-scgi/windsock/app/admission"
 	"github.com/windsock-scgi/windsock/app/cgihost"
+	"github.com/windsock-scgi/windsock/app/web"
 	"github.com/windsock-scgi/windsock/cmd/internal/program"
 )
 
@@ -57,7 +57,7 @@ func (c *cgiSettings) mounts() (mounts []cgihost.Mount, err error) {
 		case err != nil:
 		case seen[m.Prefix]:
 			err = fmt.Errorf("%q: there is a --cgi for %s/ already", text, m.Prefix)
-		case app.IsOwnPath(m.Prefix):
+		case web.IsOwnPath(m.Prefix):
 			err = fmt.Errorf("%q: %s is windsock's own", text, m.Prefix)
 		}
 		if err != nil {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/retention"
 )
 
 // keepLimit is the value of --keep: an age, a size, both with a comma between
@@ -88,11 +88,11 @@ func (l addressLimit) none() bool { return l == addressLimit{} }
 
 // keeping is what is kept in the application's words, where zero is no bound. What
 // is not to be stored may have been once, and is too old at any age.
-func keeping(k keepLimit, addresses addressLimit) app.Keep {
+func keeping(k keepLimit, addresses addressLimit) retention.Keep {
 	if addresses.none() {
 		addresses.age = 1
 	}
-	return app.Keep{Age: k.age, Bytes: k.bytes, Addresses: addresses.age}
+	return retention.Keep{Age: k.age, Bytes: k.bytes, Addresses: addresses.age}
 }
 
 // parseAge reads a whole number of days or hours. There are no other units: m is

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/retention"
 )
 
 func TestKeepLimit(t *testing.T) {
@@ -61,7 +61,7 @@ func TestAddressLimit(t *testing.T) {
 }
 
 func TestKeeping(t *testing.T) {
-	assert.Equal(t, app.Keep{}, keeping(keepLimit{}, addressLimit{unlimited: true}))
-	assert.Equal(t, app.Keep{Age: 1, Bytes: 2, Addresses: 3}, keeping(keepLimit{age: 1, bytes: 2}, addressLimit{age: 3}))
-	assert.Equal(t, app.Keep{Addresses: 1}, keeping(keepLimit{}, addressLimit{}), "those of before go")
+	assert.Equal(t, retention.Keep{}, keeping(keepLimit{}, addressLimit{unlimited: true}))
+	assert.Equal(t, retention.Keep{Age: 1, Bytes: 2, Addresses: 3}, keeping(keepLimit{age: 1, bytes: 2}, addressLimit{age: 3}))
+	assert.Equal(t, retention.Keep{Addresses: 1}, keeping(keepLimit{}, addressLimit{}), "those of before go")
 }

@@ -87,7 +87,7 @@ func TestKeep(t *testing.T) {
 // which only the linker can say.
 func serveAtOnce(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
-	flags := append([]string{"-ldflags", "-X github.com/windsock-scgi/windsock/app.steadyText=0s"}, buildFlags...)
+	flags := append([]string{"-ldflags", "-X github.com/windsock-scgi/windsock/app/retention.steadyText=0s"}, buildFlags...)
 	p := launch(t, dir, exec.Command(binary(t, flags...), append([]string{"serve"}, args...)...))
 	p.waitFor(`"message":"serving"`)
 	return p

@@ -15,7 +15,11 @@ import (
 
 	"github.com/windsock-scgi/windsock/app"
 	"github.com/windsock-scgi/windsock/app/admission"
+	"github.com/windsock-scgi/windsock/app/commit"
+	"github.com/windsock-scgi/windsock/app/feed"
+	"github.com/windsock-scgi/windsock/app/retention"
 	"github.com/windsock-scgi/windsock/app/sqlite"
+	"github.com/windsock-scgi/windsock/app/web"
 	"github.com/windsock-scgi/windsock/cmd/internal/front"
 	"github.com/windsock-scgi/windsock/scgi"
 	"github.com/windsock-scgi/windsock/scgi/listen"
@@ -23,10 +27,10 @@ import (
 
 // service is everything that runs.
 type service struct {
-	store     *sqlite.Log
-	tail      *app.Tail
-	committer *app.Committer
-	retention *app.Retention
+	store     *sqlite.Store
+	tail      *feed.Tail
+	committer *commit.Committer
+	retention *retention.Retention
 	scgi      *scgi.Server
 	listeners []*listen.Listener
 	front     *front.Front // nil without --http
@@ -57,14 +61,14 @@ func (c *serveCommand) start(ctx context.Context, logger zerolog.Logger) (*servi
 	if err != nil {
 		return nil, err
 	}
-	tail := &app.Tail{Log: store, MaxSubscribers: conns / 2, Logger: logger} // the rest is for those who post
+	tail := &feed.Tail{Log: store, MaxSubscribers: conns / 2, Logger: logger} // the rest is for those who post
 	if err := tail.Start(ctx); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	committer := &app.Committer{Log: c.storing(store), Committed: tail.Committed, Logger: logger}
-	retention := &app.Retention{Log: store, Committer: committer, Keep: keeping(c.Keep, c.KeepAddresses), Logger: logger}
+	committer := &commit.Committer{Log: c.storing(store), Committed: tail.Committed, Logger: logger}
+	retention := &retention.Retention{Log: store, Committer: committer, Keep: keeping(c.Keep, c.KeepAddresses), Logger: logger}
 	committer.Stored = retention.Stored
-	handler := &app.Handler{Log: store, Committer: committer, Tail: tail, Logger: logger, Version: versionText(),
+	handler := &web.Handler{Log: store, Committer: committer, Tail: tail, Logger: logger, Version: versionText(),
 		Keep: c.Keep.text, Other: programs.find, Budget: inFlight}
 	s := &service{
 		store:     store,
@@ -91,7 +95,7 @@ func (c *serveCommand) start(ctx context.Context, logger zerolog.Logger) (*servi
 }
 
 // storing is the log as messages go into it.
-func (c *serveCommand) storing(log app.Log) app.Log {
+func (c *serveCommand) storing(log app.Store) app.Store {
 	if c.KeepAddresses.none() {
 		return app.WithoutAddresses(log)
 	}

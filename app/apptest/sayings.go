@@ -1,0 +1,25 @@
+package apptest
+
+import (
+	"bytes"
+	"sync"
+)
+
+// sayings are what was logged since they were taken last.
+type Sayings struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (s *Sayings) Write(line []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(line)
+}
+
+func (s *Sayings) Take() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.text.Reset()
+	return s.text.String()
+}

@@ -1,7 +1,0 @@
-package app
-
-// Numbers of places, for the tests that fill them.
-const (
-	BatchPlaces   = batchPlaces
-	DecoderPlaces = decoderPlaces
-)

@@ -1,0 +1,7 @@
+package web
+
+// Numbers of places, for the tests that fill them.
+const (
+	BatchPlaces   = batchPlaces
+	DecoderPlaces = decoderPlaces
+)
