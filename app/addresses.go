@@ -2,7 +2,7 @@ package app
 
 import "net/netip"
 
-// WithoutAddresses returns a log that stores no address in log. It changes the
+// WithoutAddresses returns a Store that stores no address in log. It changes the
 // batches that it is given.
 func WithoutAddresses(log Store) Store { return withoutAddresses{log} }
 

@@ -1,5 +1,7 @@
 package app
 
+// This file is an entry as JSON: the object that readers get.
+
 import (
 	"bytes"
 	"encoding/json"
@@ -8,8 +10,6 @@ import (
 
 	"github.com/windsock-scgi/windsock/app/canonical"
 )
-
-// This file is an entry as JSON: the object that readers get.
 
 // entryOverhead is about how much text an entry has besides its data.
 const entryOverhead = 256

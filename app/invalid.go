@@ -2,7 +2,7 @@ package app
 
 import "strings"
 
-// InvalidError is returned by Decode for a body that is no valid message.
+// InvalidError is the error for a body that is no valid message.
 // Both of its parts may be shown to the client: they quote at most a few
 // dozen bytes of what it sent.
 type InvalidError struct {

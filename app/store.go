@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Log is the durable, ordered store of messages. Everything else that is kept
-// of them is a view that can be rebuilt from it. A Log is safe for concurrent
+// Store is the durable, ordered store of messages. Everything else that is kept
+// of them is a view that can be rebuilt from it. A Store is safe for concurrent
 // use, except that Append is called by one goroutine at a time.
 type Store interface {
 	// Append stores a batch and returns one receipt a message, in order. When
@@ -23,7 +23,7 @@ type Store interface {
 	// for another ID already is not stored, and its receipt marked KeyReused.
 	//
 	// Errors match ErrDiskFull when space ran out, from the first Append on (the
-	// next one may work again), and ErrLogFailed when the log can no longer vouch for what it
+	// next one may work again), and ErrStoreFailed when the log can no longer vouch for what it
 	// stores (it stays so until the process is started anew).
 	Append(batch []Message) ([]Receipt, error)
 
@@ -43,11 +43,11 @@ type Receipt struct {
 	KeyReused bool `json:"-"`
 }
 
-// Query says what to read from a Log.
+// Query says what to read from a Store.
 type Query struct {
 	After    int64  // only messages with a greater seq
-	Limit    int    // at most so many messages; must be positive. A Log bounds a page's bytes too
-	MaxBytes int    // the page ends with the message whose data makes it so many bytes; zero means the Log's own bound
+	Limit    int    // at most so many messages; must be positive. A Store bounds a page's bytes too
+	MaxBytes int    // the page ends with the message whose data makes it so many bytes; zero means the Store's own bound
 	Last     bool   // the newest Limit messages that match, however far back, instead of those after After
 	Type     Type   // only this type; empty means every type
 	Callsign string // only this callsign, upper-case; empty means all
@@ -78,11 +78,11 @@ type Page struct {
 	From int64
 }
 
-// Errors that a Log returns.
+// Errors that a Store returns.
 var (
 	// ErrDiskFull is matched by what Append returns when space ran out.
 	ErrDiskFull = errors.New("app: no space left for the log")
-	// ErrLogFailed is matched by what Append returns once a sync has failed:
+	// ErrStoreFailed is matched by what Append returns once a sync has failed:
 	// what is on disk is unknown from then on, so nothing more is acknowledged.
 	ErrStoreFailed = errors.New("app: the log has failed and takes no more messages")
 	// ErrOtherLog is matched by what Read returns when the query is about a log

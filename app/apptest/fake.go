@@ -8,7 +8,7 @@ import (
 	"github.com/windsock-scgi/windsock/app"
 )
 
-// fakeLog keeps what it is given in memory. appending, if set, is called
+// FakeStore keeps what it is given in memory. Appending, if set, is called
 // before each batch is kept; what it returns or panics with is Append's fate.
 type FakeStore struct {
 	Appending func(batch []app.Message) error
@@ -60,14 +60,14 @@ func (l *FakeStore) keep(batch []app.Message) []app.Receipt {
 // Read is only asked where the log ends.
 func (l *FakeStore) Read(context.Context, app.Query) (app.Page, error) { return app.Page{}, nil }
 
-// numbered returns a message whose ID is made of n.
+// Numbered returns a message whose ID is made of n.
 func Numbered(n int) app.Message {
 	m := app.Message{Callsign: "G8XYZ", Type: app.ListenerInfo, Data: []byte(`{}`)}
 	binary.BigEndian.PutUint64(m.ID[:], uint64(n))
 	return m
 }
 
-// blockedLog stores nothing until it is let.
+// BlockedStore sends to Began at each Append, and stores nothing until Release is closed.
 type BlockedStore struct {
 	app.Store
 	Began, Release chan struct{}

@@ -8,9 +8,9 @@ import (
 	"github.com/windsock-scgi/windsock/app"
 )
 
-// memoryLog is a log in memory that keeps how it was read. It examines 1,000
-// messages a Read. reading and answering, if set, are called before and after each
-// Read but that of Tail.Start; what reading returns is Read's fate.
+// MemoryStore is a store in memory that keeps how it was read. It examines 1,000
+// messages a Read. Reading and Answering, if set, are called before and after each
+// Read but that of feed.Tail.Start; what Reading returns is Read's fate.
 type MemoryStore struct {
 	Reading   func(app.Query) error
 	Answering func()
@@ -72,10 +72,10 @@ func (l *MemoryStore) page(ctx context.Context, q app.Query) (app.Page, error) {
 	return page, ctx.Err()
 }
 
-// prune removes all there is.
+// PruneAll removes all there is.
 func (l *MemoryStore) PruneAll() { l.PruneTo(math.MaxInt64) }
 
-// pruneTo removes the entries up to a seq.
+// PruneTo removes the entries up to a seq.
 func (l *MemoryStore) PruneTo(seq int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -85,7 +85,7 @@ func (l *MemoryStore) PruneTo(seq int64) {
 	}
 }
 
-// taken returns what was read since it was asked last.
+// Taken returns what was read since it was asked last.
 func (l *MemoryStore) Taken() []app.Query {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// sayings are what was logged since they were taken last.
+// Sayings keeps what was logged since Take was called last.
 type Sayings struct {
 	mu   sync.Mutex // guards text
 	text bytes.Buffer

@@ -26,7 +26,7 @@ var (
 	// ErrQueueFull is returned by Committer.Commit and CommitAll when more is waiting to be
 	// stored than its limits allow.
 	ErrQueueFull = errors.New("commit: too many messages are waiting to be stored")
-	// ErrCommitterClosed is returned by Committer.Commit and CommitAll after Close.
+	// ErrClosed is returned by Committer.Commit and CommitAll after Close.
 	ErrClosed = errors.New("commit: no longer taking messages")
 )
 
@@ -75,7 +75,7 @@ type Committer struct {
 	bytes   int        // what those take
 	idle    chan struct{}
 	closed  bool
-	failed  error // matches ErrLogFailed once the log has failed
+	failed  error // matches app.ErrStoreFailed once the log has failed
 	commits int64
 	stored  int64
 	refused int64
@@ -93,13 +93,13 @@ type batch struct {
 	err      error
 }
 
-// CommitterStats are a Committer's counters.
+// Stats are a Committer's counters.
 type Stats struct {
 	Queued   int   // messages waiting for their answer now, those being stored included
 	Commits  int64 // batches stored
 	Messages int64 // messages stored in them, duplicates included
 	Refused  int64 // messages not taken: the queue was full, or the Committer closed or failed
-	Err      error // why nothing is taken any more, matching ErrLogFailed; nil while all is well
+	Err      error // why nothing is taken any more, matching app.ErrStoreFailed; nil while all is well
 }
 
 // Commit stores a message and returns once it is durable, or certain not to be
@@ -107,8 +107,8 @@ type Stats struct {
 //
 // When ctx ends first, its error is returned, but the message is stored all
 // the same: a retry finds it by its ID. The other errors are ErrQueueFull,
-// ErrCommitterClosed and what Log.Append returned, for every message of its
-// batch; once that matches ErrLogFailed, every later Commit fails with it.
+// ErrClosed and what Log.Append returned, for every message of its
+// batch; once that matches app.ErrStoreFailed, every later Commit fails with it.
 func (c *Committer) Commit(ctx context.Context, m app.Message) (app.Receipt, error) {
 	if err := ctx.Err(); err != nil {
 		return app.Receipt{}, err
@@ -198,7 +198,7 @@ func (c *Committer) Close(ctx context.Context) error {
 	case <-idle:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("app: storing what is queued: %w", ctx.Err())
+		return fmt.Errorf("commit: storing what is queued: %w", ctx.Err())
 	}
 }
 

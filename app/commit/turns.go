@@ -8,7 +8,7 @@ import "context"
 // that is being stored is done, and of two works never one right after the other
 // while messages wait. So work has half of the turns, however long the queue is, and
 // each batch waits for one work at most. An error of work is Do's, and one that
-// matches ErrLogFailed is the end as it is for a batch.
+// matches app.ErrStoreFailed is the end as it is for a batch.
 //
 // When ctx ends first, its error is returned, and work may run all the same, but
 // not after Close has returned nil.

@@ -8,7 +8,7 @@ import (
 	"github.com/windsock-scgi/windsock/app"
 )
 
-// events is a page of the log as server-sent events (the HTML standard, section
+// Events is a page of the log as server-sent events (the HTML standard, section
 // 9.2), encoded once for everybody. It is not changed any more.
 type Events struct {
 	after, next int64  // what was examined for it: all after the one, up to the other

@@ -11,7 +11,7 @@ import (
 	"github.com/windsock-scgi/windsock/app"
 )
 
-// subscriber is one who follows a Tail. All but its end belongs to the one
+// Subscription is one client's place in a Tail. All but its end belongs to the one
 // goroutine that serves it.
 type Subscription struct {
 	tail   *Tail
@@ -30,8 +30,8 @@ type Subscription struct {
 // notSending is beyond every position.
 const notSending = math.MaxInt64
 
-// subscribe lets somebody follow what passes q's filters: after q.After, or, with
-// now, what is stored from now on. They must leave in the end. end is called when
+// Subscribe lets somebody follow what passes q's filters: after q.After, or, with
+// now, what is stored from now on. They must call Leave in the end. end is called when
 // it is time for that; it must not block and may come at any moment before.
 func (t *Tail) Subscribe(q app.Query, now bool, end func()) (*Subscription, error) {
 	t.mu.Lock()
@@ -57,14 +57,14 @@ func (t *Tail) Subscribe(q app.Query, now bool, end func()) (*Subscription, erro
 	return s, nil
 }
 
-// leave ends the subscription. end is not called after it.
+// Leave ends the subscription. end is not called after it.
 func (s *Subscription) Leave() {
 	s.tail.mu.Lock()
 	defer s.tail.mu.Unlock()
 	delete(s.tail.subscribers, s)
 }
 
-// next returns a page with the events that follow; took is called when they are
+// Next returns a page with the events that follow; Took is called when they are
 // sent. At the end there is none: then the channel is closed when there may be
 // more.
 //
@@ -91,7 +91,7 @@ func (s *Subscription) Next(ctx context.Context) (page *Events, moved <-chan str
 	return page, nil, nil
 }
 
-// took moves the subscriber on over a page.
+// Took moves the subscriber on over a page.
 func (s *Subscription) Took(page *Events) {
 	s.query.After = max(s.query.After, page.next)
 	s.sending.Store(notSending)

@@ -42,7 +42,7 @@ const catchUpTime = 5 * time.Second
 // tailRetry is how long the tail waits after it could not read.
 const tailRetry = time.Second
 
-// Tail follows a Log for everybody who wants each message as it is stored. It
+// Tail follows a Store for everybody who wants each message as it is stored. It
 // reads what is new once, makes events of it once, and keeps the newest of them
 // in one window that all subscribers look into: a subscriber is hardly more than
 // its position. Nobody hands anything to anybody, so a slow subscriber holds
@@ -90,7 +90,7 @@ type window struct {
 	bytes      int
 }
 
-// TailStats are a Tail's numbers.
+// Stats are a Tail's numbers.
 type Stats struct {
 	Subscribers int // who follow now
 }
@@ -110,7 +110,7 @@ var (
 func (t *Tail) Start(ctx context.Context) error {
 	page, err := t.Log.Read(ctx, app.Query{Last: true, Limit: 1})
 	if err != nil {
-		return fmt.Errorf("app: looking for the end of the log: %w", err)
+		return fmt.Errorf("feed: looking for the end of the log: %w", err)
 	}
 	t.name = page.Log
 	t.newest.Store(page.Next)

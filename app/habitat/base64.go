@@ -8,7 +8,7 @@ import "errors"
 
 // errPadding is returned by decodeBase64 for text that ends within a group of
 // four characters.
-var errPadding = errors.New("app: base64 ends within a group of four")
+var errPadding = errors.New("habitat: base64 ends within a group of four")
 
 const base64Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 

@@ -138,7 +138,7 @@ func inCallsign(c byte) bool {
 		c == '/' || c == '_' || c == '-'
 }
 
-// canonicalAddress returns the client's address in its one canonical form, without
+// Address returns the client's address in its one canonical form, without
 // a zone. It is the zero Addr when remoteAddr is no IP address: nginx and lighttpd
 // that listen on a unix socket send "unix:", and a front end's setting must not
 // lose a client's message.

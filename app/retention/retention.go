@@ -12,7 +12,7 @@ import (
 	"github.com/windsock-scgi/windsock/app/commit"
 )
 
-// Pruner is a Log that can let go of what is no longer to be kept, bit by bit.
+// Pruner is a Store that can let go of what is no longer to be kept, bit by bit.
 type Pruner interface {
 	// Excess returns what is to go first of what the bounds no longer allow, the
 	// zero Cut when that is nothing. It only reads.
@@ -20,7 +20,7 @@ type Pruner interface {
 
 	// Prune takes one step of a cut, durable when it returns, and so small that
 	// it takes about as long as storing a batch. A step in a hurry removes at least
-	// what was stored since the last one. Errors are as Append's. It must not be
+	// what was stored since the last one. Errors are as those of Append. It must not be
 	// called at the same time as Append.
 	Prune(Cut) (Pruned, error)
 
@@ -68,7 +68,7 @@ const (
 	hurryShare     = 2
 )
 
-// Retention prunes a Log: at its start, every 10 seconds after, and whenever a 128th
+// Retention prunes a Store: at its start, every 10 seconds after, and whenever a 128th
 // of Keep.Bytes was stored since it looked last. Each step is work of the
 // Committer's, so that a batch waits for one of them at most; and after each it
 // rests, so that a long prune takes a quarter of the committer's time. While the log

@@ -7,8 +7,8 @@ import (
 	"github.com/windsock-scgi/windsock/app"
 )
 
-// Append implements app.Log: one transaction a batch. Once it has returned an
-// error that matches app.ErrLogFailed, it stores nothing more.
+// Append implements app.Store: one transaction a batch. Once it has returned an
+// error that matches app.ErrStoreFailed, it stores nothing more.
 func (l *Store) Append(batch []app.Message) ([]app.Receipt, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

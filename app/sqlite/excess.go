@@ -41,7 +41,7 @@ type skipped struct {
 	soonest int64 // when the first of them that is from the future can be right
 }
 
-// Excess implements app.Pruner. It reads beside the writer and holds nobody up.
+// Excess implements retention.Pruner. It reads beside the writer and holds nobody up.
 //
 // Keep.Bytes bounds FILE, a 64th less, which is for what comes in meanwhile.
 // Without a bound the file shrinks as long as more than a quarter of it is free;

@@ -30,7 +30,7 @@ const (
 
 var _ retention.Pruner = (*Store)(nil)
 
-// Prune implements app.Pruner. Deleting takes room in the write-ahead log first:
+// Prune implements retention.Pruner. Deleting takes room in the write-ahead log first:
 // on a full disk there may be none, and it has to be tried again.
 func (l *Store) Prune(cut retention.Cut) (retention.Pruned, error) {
 	l.mu.Lock()

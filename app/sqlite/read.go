@@ -73,7 +73,7 @@ func (r *Reader) Name() string { return r.name }
 // Close closes the store. A Read under way ends first or fails.
 func (r *Reader) Close() error { return r.db.Close() }
 
-// Read returns one page, as app.Log says. Besides the query's limit it has two
+// Read returns one page, as app.Store says. Besides the query's limit it has two
 // more: the message that brings its data to 4 MiB is its last, and it examines
 // at most 10,000 messages. Next says how far it came.
 //

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// Space implements app.Pruner: what whoever is not root may still use.
+// Space implements retention.Pruner: what whoever is not root may still use.
 func (l *Store) Space() (free, total uint64, err error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(filepath.Dir(l.lock.Name()), &s); err != nil {

@@ -28,7 +28,7 @@ import (
 	"github.com/windsock-scgi/windsock/app"
 )
 
-// Log is a store that is open for writing. It is safe for concurrent use.
+// Store is a store that is open for writing. It is safe for concurrent use.
 type Store struct {
 	reader *Reader
 	excess finder   // what is to be pruned
@@ -36,7 +36,7 @@ type Store struct {
 
 	mu     sync.Mutex // guards what follows; held while a batch is stored
 	writer *writer
-	failed error // matches app.ErrLogFailed once nothing more can be vouched for
+	failed error // matches app.ErrStoreFailed once nothing more can be vouched for
 	closed bool
 }
 
@@ -46,7 +46,7 @@ var _ app.Store = (*Store)(nil)
 // a [Backup] that is opened gets another one.
 func (l *Store) Name() string { return l.reader.Name() }
 
-// Read implements app.Log, within the bounds of [Reader.Read].
+// Read implements app.Store, within the bounds of [Reader.Read].
 func (l *Store) Read(ctx context.Context, q app.Query) (app.Page, error) {
 	return l.reader.Read(ctx, q)
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/windsock-scgi/windsock/app/web"
 )
 
-// bubble is the application over a memoryLog in a bubble of fake time.
+// bubble is the application over a MemoryStore in a bubble of fake time.
 type bubble struct {
 	*web.Handler
 	t    *testing.T

@@ -128,7 +128,7 @@ func (c *cgiSettings) newPrograms(mount string, inFlight *admission.Budget, logg
 	}}, nil
 }
 
-// find is app.Handler's Other.
+// find is web.Handler's Other.
 func (p *programs) find(r *http.Request) http.Handler {
 	if p == nil || !p.host.Has(r) {
 		return nil

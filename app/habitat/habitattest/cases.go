@@ -11,7 +11,7 @@ import (
 	"github.com/windsock-scgi/windsock/app"
 )
 
-// MessageCase is one row of testdata/messages/cases.json: a body, and the
+// Case is one row of testdata/messages/cases.json: a body, and the
 // message or the error that it gives.
 type Case struct {
 	Name       string  `json:"name"`
@@ -56,7 +56,7 @@ func (c *Case) WantAddress() netip.Addr {
 	return netip.MustParseAddr(c.Want.Address)
 }
 
-// ReadMessageCases returns the rows of testdata/messages/cases.json.
+// ReadCases returns the rows of testdata/messages/cases.json.
 func ReadCases(tb testing.TB) (cases []Case) {
 	tb.Helper()
 	ReadFile(tb, "cases.json", &cases)

@@ -17,10 +17,10 @@ import (
 	"unicode/utf16"
 )
 
-// generator makes messages from random numbers.
+// Generator makes messages from random numbers.
 type Generator struct{ *rand.Rand }
 
-// fuzzed makes a generator from a fuzzer's bytes. After them it goes on by
+// Fuzzed makes a Generator from a fuzzer's bytes. After them it goes on by
 // itself: rand has loops that constant numbers never end.
 func Fuzzed(choices []byte) Generator {
 	return Generator{rand.New(&choicesSource{choices, rand.NewPCG(1, uint64(len(choices)))})}
@@ -41,7 +41,7 @@ func (s *choicesSource) Uint64() uint64 {
 	return choice<<56 | choice
 }
 
-// generated is a message as a client sends it.
+// Generated is a message as a client sends it.
 type Generated struct {
 	Body, Address, Key string
 	Created            string // time_created as it stands in the body

@@ -26,7 +26,7 @@ import (
 	"github.com/windsock-scgi/windsock/app"
 )
 
-// opinion is what the contract makes of a body: a message, or the key of the
+// Opinion is what the contract makes of a body: a message, or the key of the
 // envelope that is at fault, empty when the body as a whole is.
 type Opinion struct {
 	Valid bool
@@ -36,7 +36,7 @@ type Opinion struct {
 	ClientCreated, ClientUploaded, Created int64
 }
 
-// judge applies the contract's checks in its order.
+// Judge applies the contract's checks in its order.
 func Judge(body []byte, remoteAddr string, now int64) Opinion {
 	envelope, ok := strictObject(body)
 	if !ok {
@@ -393,7 +393,7 @@ func lenientBase64(text string) ([]byte, bool) {
 	return decoded, err == nil
 }
 
-// of is what the decoder's answer says, to be compared.
+// Of is what the decoder's answer says, to be compared.
 func Of(m app.Message, err error) Opinion {
 	if err != nil {
 		var invalid *app.InvalidError
