@@ -32,9 +32,6 @@ type follower struct {
 // streamed is one event. What the stream ended within is none.
 type streamed struct{ id, event, data string }
 
-// beat is the comment that a stream sends now and then, and first of all.
-const beat = ": heartbeat\n\n"
-
 // follow opens a stream.
 func (s *service) follow(ctx context.Context, path string, fields ...string) (*follower, error) {
 	r, err := http.NewRequestWithContext(ctx, "GET", "http://windsock"+path, nil)
