@@ -1,10 +1,9 @@
-// Package app is windsock's application: it takes messages in by HTTP POST,
-// makes them durable and only then answers OK.
+// Package app is the domain of windsock: what a message is and what the store
+// that keeps messages promises. It knows no technology and no dialect.
 //
-// This root holds the domain: what a message is, how one is decoded and
-// validated, how many writers share one durable commit, and the HTTP
-// handlers. What is stored, and where, is technology and lives in
-// subpackages that implement [Log].
+// The packages below it do the work. Imports go only downward, in this order:
+// canonical, app, habitat, commit, retention, feed, admission, web, cgihost. The
+// package sqlite implements [Store]. Package main of cmd/windsock wires all of it.
 package app
 
 import (
@@ -25,7 +24,7 @@ const (
 	Telem         Type = "TELEM"
 )
 
-// Known reports whether t is one of them.
+// Known reports whether t is one of the types that windsock knows.
 func (t Type) Known() bool {
 	switch t {
 	case ReceivedTelem, ListenerInfo, ListenerTelem, Telem:

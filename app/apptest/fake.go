@@ -1,3 +1,5 @@
+// Package apptest has stores in memory that fail, wait or tell how they were used, for
+// the tests of several packages.
 package apptest
 
 import (
@@ -13,12 +15,13 @@ import (
 type FakeStore struct {
 	Appending func(batch []app.Message) error
 
-	mu      sync.Mutex // guards what follows
-	Seqs    map[app.ID]int64
-	Batches []int // the size of each batch kept
-	inside  int   // Appends under way: never more than one
+	mu      sync.Mutex       // guards what follows
+	Seqs    map[app.ID]int64 // of the messages kept
+	Batches []int            // the size of each batch kept
+	inside  int              // Appends under way: never more than one
 }
 
+// Append implements app.Store.
 func (l *FakeStore) Append(batch []app.Message) ([]app.Receipt, error) {
 	l.Enter(1)
 	defer l.Enter(-1)
@@ -30,6 +33,8 @@ func (l *FakeStore) Append(batch []app.Message) ([]app.Receipt, error) {
 	return l.keep(batch), nil
 }
 
+// Enter counts the calls under way, 1 at the beginning and -1 at the end of one. It
+// panics when there are two.
 func (l *FakeStore) Enter(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,7 +62,7 @@ func (l *FakeStore) keep(batch []app.Message) []app.Receipt {
 	return receipts
 }
 
-// Read is only asked where the log ends.
+// Read returns the zero Page: it is only asked where the log ends.
 func (l *FakeStore) Read(context.Context, app.Query) (app.Page, error) { return app.Page{}, nil }
 
 // Numbered returns a message whose ID is made of n.
@@ -73,6 +78,7 @@ type BlockedStore struct {
 	Began, Release chan struct{}
 }
 
+// Append implements app.Store.
 func (l BlockedStore) Append(batch []app.Message) ([]app.Receipt, error) {
 	l.Began <- struct{}{}
 	<-l.Release

@@ -24,6 +24,7 @@ type MemoryStore struct {
 
 var _ app.Store = (*MemoryStore)(nil)
 
+// Append implements app.Store.
 func (l *MemoryStore) Append(batch []app.Message) ([]app.Receipt, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -36,6 +37,7 @@ func (l *MemoryStore) Append(batch []app.Message) ([]app.Receipt, error) {
 	return receipts, nil
 }
 
+// Read implements app.Store.
 func (l *MemoryStore) Read(ctx context.Context, q app.Query) (app.Page, error) {
 	if !q.Last && l.Reading != nil {
 		if err := l.Reading(q); err != nil {

@@ -11,12 +11,14 @@ type Sayings struct {
 	text bytes.Buffer
 }
 
+// Write implements io.Writer.
 func (s *Sayings) Write(line []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.text.Write(line)
 }
 
+// Take returns what was logged since the last Take.
 func (s *Sayings) Take() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

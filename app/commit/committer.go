@@ -1,3 +1,17 @@
+// Package commit makes messages durable: many writers share one durable commit.
+//
+// The Committer has no delay. While one batch is being synced the next one forms,
+// so batches grow with the load. Each batch has one channel, which wakes all of its
+// writers. They run before the next batch is taken.
+//
+// A group of messages that belong together, such as a chunk of a batch upload, is
+// stored as a whole or not at all. It takes an eighth of the queue at most, so that
+// many uploads share the queue. Groups wait for each other and leave half of the
+// queue to single messages.
+//
+// Other work on the store, such as pruning, takes turns with the batches
+// ([Committer.Do]). So a batch waits for one step of it at most. That holds by
+// construction, and does not depend on the fairness of a lock.
 package commit
 
 import (

@@ -1,3 +1,17 @@
+// Package feed gives each message to all who follow the log, as it is stored.
+//
+// Subscribers pull. One reader, the Tail, reads what is new once and keeps the newest
+// events in one window. It wakes all subscribers by closing one channel. There is no
+// queue for each subscriber, so a slow one cannot hold up the Tail, and the Tail never
+// goes through a list.
+//
+// The state of a subscriber is the seq up to which it was served, and the window
+// knows the seq after which it begins. So the change from catching up to following is
+// one comparison. A subscriber that has joined the window and falls behind it is
+// ended; when it comes back it catches up by reading pages itself. Two subscribers
+// catch up at a time, because all share the readers of the store. While there is no
+// subscriber the Tail reads nothing, and the window begins at the end of the log when
+// the next one comes.
 package feed
 
 import (

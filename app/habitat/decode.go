@@ -1,3 +1,9 @@
+// Package habitat is the dialect of habitat.http: it decodes a message from JSON,
+// validates it, and corrects its time by the error of the client's clock.
+//
+// [Decode] makes a message, and [Verify] finds out whether a stored message can be one
+// that Decode made. The form of JSON is that of package canonical; the order of the
+// checks is part of the contract with clients.
 package habitat
 
 // This file reads the envelope of one message: which keys it has, who sent

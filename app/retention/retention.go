@@ -1,3 +1,17 @@
+// Package retention prunes a store: it removes messages, and the addresses of
+// clients, that are older or take more space than is to be kept.
+//
+// A step of pruning is work of the Committer and takes about as long as storing a
+// batch. After each step there is a rest three times as long.
+//
+// A bound in bytes holds by back-pressure. While the store is over its bound and
+// messages come in, there is no rest, and a step deletes more than was stored since
+// the last step. So the file does not grow, and clients wait: about half of the time
+// goes into deleting.
+//
+// The clock is believed only when it has been steady for an hour, because a wrong
+// clock would remove everything. The data cannot tell: a year without messages looks
+// the same as a clock that is a year ahead.
 package retention
 
 import (

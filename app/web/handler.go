@@ -1,3 +1,23 @@
+// Package web is windsock's HTTP surface: one table of paths, and a file for each of
+// its actions.
+//
+// A body is received whole before anything that requests share is taken for it, and an
+// answer is sent after that was given back. So a slow client holds memory, within a
+// budget, and never a place (package admission).
+//
+// A batch upload is taken apart by a splitter. It finds where an item ends; package
+// habitat says whether the item is a message. In an array an item that is not JSON
+// ends the batch, because the beginning of the next item would be a guess. An item
+// that is JSON and not valid does not end it, nor does any line of NDJSON. A batch is
+// committed in chunks of 1,000 messages or 1 MiB, so at most 27 times. Items that came
+// whole before a fault are stored; the index of the answer says up to where. Eight
+// batches are stored at a time.
+//
+// A zstd decoder sets aside its window (8 MiB, RFC 9659) for the shortest body, so
+// few bodies are decoded at a time. A decoder starts when the whole body is here, and
+// ends before anything is committed.
+//
+// Errors become answers in one function, answerTo.
 package web
 
 import (

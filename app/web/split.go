@@ -71,8 +71,8 @@ func tell(text []byte, declared format) format {
 	case declared == document:
 		return document
 	}
-	first, rest, _ := bytes.Cut(text, []byte{'\n'})
-	if first = text[:len(text)-len(rest)]; canonical.LeavesOpen(first) {
+	_, rest, _ := bytes.Cut(text, []byte{'\n'})
+	if first := text[:len(text)-len(rest)]; canonical.LeavesOpen(first) {
 		return document
 	}
 	return lines

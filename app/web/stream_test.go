@@ -19,6 +19,7 @@ import (
 	"github.com/windsock-scgi/windsock/app/apptest"
 	"github.com/windsock-scgi/windsock/app/feed"
 	"github.com/windsock-scgi/windsock/app/web"
+	"github.com/windsock-scgi/windsock/app/web/webtest"
 	"github.com/windsock-scgi/windsock/scgi/scgitest"
 )
 
@@ -190,14 +191,14 @@ func TestStreamFrom(t *testing.T) {
 		want            []int64 // of 14, two of which come when it is open
 	}{
 		{"now", "", "", []int64{13, 14}},
-		{"the beginning", "?after=0", "", sequence(1, 14)},
-		{"after", "?after=10", "", sequence(11, 14)},
+		{"the beginning", "?after=0", "", webtest.Sequence(1, 14)},
+		{"after", "?after=10", "", webtest.Sequence(11, 14)},
 		{"the end", "?after=12", "", []int64{13, 14}},
-		{"Last-Event-ID", "", log + ".11", sequence(12, 14)},
-		{"Last-Event-ID wins", "?after=3", log + ".11", sequence(12, 14)},
-		{"Last-Event-ID 0", "", log + ".0", sequence(1, 14)},
-		{"log", "?after=11&log=" + log, "", sequence(12, 14)},
-		{"log and Last-Event-ID", "?after=1&log=" + log, log + ".11", sequence(12, 14)},
+		{"Last-Event-ID", "", log + ".11", webtest.Sequence(12, 14)},
+		{"Last-Event-ID wins", "?after=3", log + ".11", webtest.Sequence(12, 14)},
+		{"Last-Event-ID 0", "", log + ".0", webtest.Sequence(1, 14)},
+		{"log", "?after=11&log=" + log, "", webtest.Sequence(12, 14)},
+		{"log and Last-Event-ID", "?after=1&log=" + log, log + ".11", webtest.Sequence(12, 14)},
 		{"callsign", "?after=0&callsign=m0abc", "", []int64{1, 3, 5, 7, 9, 11, 13}},
 		{"type", "?after=0&type=LISTENER_INFO", "", []int64{3, 6, 9, 12}},
 		{"type, now", "?type=LISTENER_TELEM", "", []int64{13}},
@@ -315,7 +316,7 @@ func TestStreamStorm(t *testing.T) {
 	s.tail.Drain()
 	rest, err := io.ReadAll(odd.lines)
 	require.NoError(t, err)
-	assert.Empty(t, strings.ReplaceAll(string(rest), beat, ""))
+	assert.Empty(t, strings.ReplaceAll(string(rest), webtest.Beat, ""))
 }
 
 // expectAll wants each message once and in order. It goes away after every part
@@ -354,7 +355,7 @@ func TestStreamShutdown(t *testing.T) {
 	idle := s.mustFollow(t, "/messages/stream")
 	assert.Equal(t, []int64{3, 4, 5}, f.seqs(t, 3))
 	s.tail.Drain()
-	for f, want := range map[*follower]string{f: "", idle: beat} {
+	for f, want := range map[*follower]string{f: "", idle: webtest.Beat} {
 		rest, err := io.ReadAll(f.lines)
 		require.NoError(t, err, "it ends as a whole answer does")
 		assert.Equal(t, want, string(rest))

@@ -14,42 +14,43 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/windsock-scgi/windsock/app"
+	"github.com/windsock-scgi/windsock/app/web/webtest"
 	"github.com/windsock-scgi/windsock/scgi"
 	"github.com/windsock-scgi/windsock/scgi/scgitest"
 )
 
 func TestStreamHeartbeat(t *testing.T) {
-	inBubble(t, func(b *bubble) {
-		b.start()
+	webtest.InBubble(t, func(b *webtest.Bubble) {
+		b.Start()
 		begin := time.Now()
-		c := b.follow("/messages/stream?callsign=NOBODY")
+		c := b.Follow("/messages/stream?callsign=NOBODY")
 		synctest.Wait()
-		assert.Equal(t, 200, c.status)
+		assert.Equal(t, 200, c.Status)
 		time.Sleep(29 * time.Second)
-		b.commit(1) // which is not for it
+		b.Commit(1) // which is not for it
 		time.Sleep(16 * time.Second)
 		synctest.Wait()
-		assert.Equal(t, strings.Repeat(beat, 4), c.text())
+		assert.Equal(t, strings.Repeat(webtest.Beat, 4), c.Text())
 		var due []time.Time
 		for n := range 4 { // the first at once
 			due = append(due, begin.Add(time.Duration(n)*15*time.Second))
 		}
-		assert.Equal(t, due, c.times)
+		assert.Equal(t, due, c.Times)
 	})
 }
 
 // One that reads for long without finding anything for it sends heartbeats too.
 func TestStreamHeartbeatWhileCatchingUp(t *testing.T) {
-	inBubble(t, func(b *bubble) {
-		b.start()
-		b.commit(5000)
+	webtest.InBubble(t, func(b *webtest.Bubble) {
+		b.Start()
+		b.Commit(5000)
 		begin := time.Now()
-		b.log.Reading = func(app.Query) error { time.Sleep(4 * time.Second); return nil }
-		c := b.follow("/messages/stream?after=0&callsign=NOBODY")
+		b.Store.Reading = func(app.Query) error { time.Sleep(4 * time.Second); return nil }
+		c := b.Follow("/messages/stream?after=0&callsign=NOBODY")
 		time.Sleep(16 * time.Second)
 		synctest.Wait()
-		assert.Equal(t, strings.Repeat(beat, 2), c.text())
-		assert.Equal(t, []time.Time{begin, begin.Add(16 * time.Second)}, c.times, "the second after the page that was being read")
+		assert.Equal(t, strings.Repeat(webtest.Beat, 2), c.Text())
+		assert.Equal(t, []time.Time{begin, begin.Add(16 * time.Second)}, c.Times, "the second after the page that was being read")
 		time.Sleep(4 * time.Second) // the last page
 	})
 }
@@ -58,82 +59,82 @@ func TestStreamHeartbeatWhileCatchingUp(t *testing.T) {
 // past it, it is ended, though it does not read: else it would hold its page. It
 // can resume.
 func TestStreamSlow(t *testing.T) {
-	inBubble(t, func(b *bubble) {
+	webtest.InBubble(t, func(b *webtest.Bubble) {
 		b.Tail.MaxEvents = 10
-		b.start()
-		slow, tardy, prompt := b.follow("/messages/stream"), b.follow("/messages/stream"), b.follow("/messages/stream")
+		b.Start()
+		slow, tardy, prompt := b.Follow("/messages/stream"), b.Follow("/messages/stream"), b.Follow("/messages/stream")
 		synctest.Wait()
-		slow.block()
-		goOn := tardy.block()
+		slow.Block()
+		goOn := tardy.Block()
 		for range 11 { // one that waits is being written, ten stand in the window
-			b.commit(1)
+			b.Commit(1)
 		}
 		close(goOn)
 		synctest.Wait()
-		b.commit(1)
-		assert.Equal(t, sequence(1, 12), tardy.seqs(), "it was just within the window")
-		assert.Equal(t, sequence(1, 12), prompt.seqs())
-		assert.True(t, slow.ended())
-		assert.False(t, prompt.ended())
+		b.Commit(1)
+		assert.Equal(t, webtest.Sequence(1, 12), tardy.Seqs(), "it was just within the window")
+		assert.Equal(t, webtest.Sequence(1, 12), prompt.Seqs())
+		assert.True(t, slow.Ended())
+		assert.False(t, prompt.Ended())
 		assert.Equal(t, 2, b.Tail.Stats().Subscribers)
-		again := b.follow("/messages/stream", "Last-Event-ID", "memory.1")
+		again := b.Follow("/messages/stream", "Last-Event-ID", "memory.1")
 		synctest.Wait()
-		b.commit(1)
-		assert.Equal(t, sequence(2, 13), again.seqs())
+		b.Commit(1)
+		assert.Equal(t, webtest.Sequence(2, 13), again.Seqs())
 	})
 }
 
 // The window is bounded in bytes too.
 func TestStreamSlowBytes(t *testing.T) {
-	inBubble(t, func(b *bubble) {
+	webtest.InBubble(t, func(b *webtest.Bubble) {
 		b.Tail.MaxBytes = 1000 // some five events
-		b.start()
-		slow, prompt := b.follow("/messages/stream"), b.follow("/messages/stream")
+		b.Start()
+		slow, prompt := b.Follow("/messages/stream"), b.Follow("/messages/stream")
 		synctest.Wait()
-		slow.block()
+		slow.Block()
 		for range 20 {
-			b.commit(1)
+			b.Commit(1)
 		}
-		assert.True(t, slow.ended())
-		assert.Equal(t, sequence(1, 20), prompt.seqs())
-		b.commit(100) // a page that is larger than the bound still gets to everybody
-		assert.Equal(t, sequence(1, 120), prompt.seqs())
+		assert.True(t, slow.Ended())
+		assert.Equal(t, webtest.Sequence(1, 20), prompt.Seqs())
+		b.Commit(100) // a page that is larger than the bound still gets to everybody
+		assert.Equal(t, webtest.Sequence(1, 120), prompt.Seqs())
 	})
 }
 
 // Draining ends streams without any time passing, whatever they are at.
 func TestStreamDrain(t *testing.T) {
-	inBubble(t, func(b *bubble) {
-		b.start()
-		b.commit(10)
-		idle, writing := b.follow("/messages/stream"), b.follow("/messages/stream")
+	webtest.InBubble(t, func(b *webtest.Bubble) {
+		b.Start()
+		b.Commit(10)
+		idle, writing := b.Follow("/messages/stream"), b.Follow("/messages/stream")
 		synctest.Wait()
-		writing.block()
-		b.commit(1)
+		writing.Block()
+		b.Commit(1)
 		gate := make(chan struct{})
-		b.log.Reading = func(app.Query) error { <-gate; return nil }
-		var behind []*client
+		b.Store.Reading = func(app.Query) error { <-gate; return nil }
+		var behind []*webtest.Client
 		for range 3 {
-			behind = append(behind, b.follow("/messages/stream?after=0"))
+			behind = append(behind, b.Follow("/messages/stream?after=0"))
 		}
 		synctest.Wait()
 
 		begin := time.Now()
 		b.Tail.Drain()
 		synctest.Wait()
-		assert.True(t, idle.ended())
-		assert.True(t, writing.ended())
+		assert.True(t, idle.Ended())
+		assert.True(t, writing.Ended())
 		assert.Equal(t, 2, b.Tail.Stats().Subscribers, "those who are in the midst of a read")
 		close(gate)
 		synctest.Wait()
 		for _, c := range behind {
-			assert.True(t, c.ended())
-			assert.Empty(t, c.seqs())
+			assert.True(t, c.Ended())
+			assert.Empty(t, c.Seqs())
 		}
-		late := b.follow("/messages/stream")
+		late := b.Follow("/messages/stream")
 		synctest.Wait()
-		assert.True(t, late.ended())
-		assert.Equal(t, 200, late.status, "or a browser would not come again")
+		assert.True(t, late.Ended())
+		assert.Equal(t, 200, late.Status, "or a browser would not come again")
 		assert.Equal(t, "text/event-stream", late.Header().Get("Content-Type"))
 		assert.Equal(t, begin, time.Now())
 		b.Tail.Drain() // once more does nothing
@@ -141,22 +142,22 @@ func TestStreamDrain(t *testing.T) {
 }
 
 func TestStreamTooMany(t *testing.T) {
-	inBubble(t, func(b *bubble) {
+	webtest.InBubble(t, func(b *webtest.Bubble) {
 		b.Tail.MaxSubscribers = 2
-		b.start()
-		first := b.follow("/messages/stream")
-		b.follow("/messages/stream")
+		b.Start()
+		first := b.Follow("/messages/stream")
+		b.Follow("/messages/stream")
 		synctest.Wait()
-		third := b.follow("/messages/stream")
+		third := b.Follow("/messages/stream")
 		synctest.Wait()
-		assert.True(t, third.ended())
-		assert.Equal(t, 503, third.status)
+		assert.True(t, third.Ended())
+		assert.Equal(t, 503, third.Status)
 		assert.NotEmpty(t, third.Header().Get("Retry-After"))
-		first.leave()
+		first.Leave()
 		synctest.Wait()
-		fourth := b.follow("/messages/stream")
+		fourth := b.Follow("/messages/stream")
 		synctest.Wait()
-		assert.Equal(t, 200, fourth.status)
+		assert.Equal(t, 200, fourth.Status)
 	})
 }
 
@@ -182,8 +183,8 @@ func (l *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "unix
 
 // A client that takes nothing for the server's IOTimeout is cut off then.
 func TestStreamStalled(t *testing.T) {
-	inBubble(t, func(b *bubble) {
-		b.start()
+	webtest.InBubble(t, func(b *webtest.Bubble) {
+		b.Start()
 		l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 		server := &scgi.Server{Handler: scgi.StripMount("", b.Handler)}
 		require.NoError(t, server.Start(l))
@@ -197,10 +198,10 @@ func TestStreamStalled(t *testing.T) {
 		require.Equal(t, 1, b.Tail.Stats().Subscribers)
 
 		begin := time.Now()
-		b.commit(1)
+		b.Commit(1)
 		<-waitUntil(func() bool { return b.Tail.Stats().Subscribers == 0 })
 		assert.Equal(t, 60*time.Second, time.Since(begin))
-		require.NoError(t, server.Shutdown(b.t.Context()))
+		require.NoError(t, server.Shutdown(b.T.Context()))
 	})
 }
 
@@ -219,15 +220,15 @@ func waitUntil(condition func() bool) <-chan struct{} {
 
 // A drain that comes while a stream begins leaves it its header and first comment.
 func TestStreamDrainAtItsBeginning(t *testing.T) {
-	inBubble(t, func(b *bubble) {
-		b.start()
-		b.commit(1)
-		c := &beginning{client: newClient(), drain: b.Tail.Drain}
-		b.ServeHTTP(c, httptest.NewRequestWithContext(b.t.Context(), "GET", "/messages/stream?after=0", nil))
-		assert.Equal(t, 200, c.status)
-		assert.Equal(t, beat, c.text(), "and no event")
+	webtest.InBubble(t, func(b *webtest.Bubble) {
+		b.Start()
+		b.Commit(1)
+		c := &beginning{Client: webtest.NewClient(), drain: b.Tail.Drain}
+		b.ServeHTTP(c, httptest.NewRequestWithContext(b.T.Context(), "GET", "/messages/stream?after=0", nil))
+		assert.Equal(t, 200, c.Status)
+		assert.Equal(t, webtest.Beat, c.Text(), "and no event")
 		select {
-		case <-c.due:
+		case <-c.Due:
 			assert.Fail(t, "the header was cut")
 		default:
 		}
@@ -237,11 +238,11 @@ func TestStreamDrainAtItsBeginning(t *testing.T) {
 // beginning is a client of a server that begins to drain when it is to send the
 // header.
 type beginning struct {
-	*client
+	*webtest.Client
 	drain func()
 }
 
 func (c *beginning) FlushError() error {
 	c.drain()
-	return c.client.FlushError()
+	return c.Client.FlushError()
 }

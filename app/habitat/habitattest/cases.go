@@ -1,3 +1,6 @@
+// Package habitattest helps to test how messages are decoded: the cases of
+// testdata/messages, random messages ([Generator]), and a second opinion on what a
+// message is ([Judge]), which shares no code with the product.
 package habitattest
 
 import (
@@ -34,6 +37,7 @@ type Case struct {
 	} `json:"want"`
 }
 
+// Bytes returns the body of the request.
 func (c *Case) Bytes() []byte {
 	if c.BodyBase64 != nil {
 		return c.BodyBase64
@@ -41,6 +45,7 @@ func (c *Case) Bytes() []byte {
 	return []byte(c.Body)
 }
 
+// RemoteAddress returns the REMOTE_ADDR of the request.
 func (c *Case) RemoteAddress() string {
 	if c.RemoteAddr != nil {
 		return *c.RemoteAddr
@@ -64,6 +69,7 @@ func ReadCases(tb testing.TB) (cases []Case) {
 	return cases
 }
 
+// ReadFile decodes a file of testdata/messages, for a test of a package below app.
 func ReadFile(tb testing.TB, name string, into any) {
 	tb.Helper()
 	text, err := os.ReadFile("../../testdata/messages/" + name)

@@ -47,6 +47,7 @@ type Generated struct {
 	Created            string // time_created as it stands in the body
 }
 
+// Message returns a valid message.
 func (g Generator) Message() Generated {
 	callsign := g.from("ABCXYZabcxyz0189/_-", 1+g.IntN(32))
 	kind, data := g.data()
@@ -67,6 +68,7 @@ func (g Generator) Message() Generated {
 
 func (g Generator) odds(n int) bool { return g.IntN(n) == 0 }
 
+// Pick returns one of the values.
 func Pick[T any](g Generator, from ...T) T { return from[g.IntN(len(from))] }
 
 // from returns n characters of an ASCII alphabet.
@@ -85,6 +87,7 @@ func (g Generator) blank() string {
 	return g.from(" \t\r\n", 1+g.IntN(3))
 }
 
+// Address returns the REMOTE_ADDR of a client.
 func (g Generator) Address() string {
 	v4 := netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, g.Uint32())))
 	var b [16]byte
