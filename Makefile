@@ -4,6 +4,9 @@ BENCHTIME ?= 1s
 ROUNDS    ?= 100
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
+# The tests of app/sqlite that do several things at once. The others run without the
+# race detector, under which SQLite takes ten times as long.
+AT_ONCE    = While|Beside|AfterReceipt|InMigration
 RACE       = $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
 help:    ## list the targets
@@ -11,8 +14,9 @@ help:    ## list the targets
 run: build ## serve on embedded defaults: data/, a unix socket, http://127.0.0.1:8080/
 	@./windsock serve --http 127.0.0.1:8080
 test: tools ## run all tests with the race detector, the real front ends, and each fuzz target for 3 s
-	CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -timeout 10m ./...
-	$(if $(RACE),CGO_ENABLED=0 go test -timeout 5m ./scgi ./cmd/windsock # as shipped: scgi makes other system calls then)
+	CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -timeout 15m $$(go list ./... | grep -v '/app/sqlite$$')
+	$(if $(RACE),CGO_ENABLED=1 go test -race -timeout 15m -run '$(AT_ONCE)' ./app/sqlite)
+	CGO_ENABLED=0 go test -timeout 10m ./app/sqlite $(if $(RACE),./scgi ./cmd/windsock # as shipped: scgi makes other system calls then)
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=3s
 test-crash: ## kill -9 windsock ROUNDS=100 times at random moments; let each call on the disk fail in turn
 	CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -count=1 -v -timeout 60m -run '^TestKill9$$' ./cmd/windsock -rounds $(ROUNDS)

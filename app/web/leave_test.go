@@ -130,5 +130,13 @@ func TestReadingWithinItsTime(t *testing.T) {
 		(&web.Handler{Log: log}).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/messages?last=5", nil))
 		assert.Equal(t, []time.Time{time.Now().Add(5 * time.Second)}, log.until, "half of the time that a request has")
 		assert.Equal(t, `{"log":"log","oldest":1,"messages":[],"next":90,"from":70}`+"\n", rec.Body.String())
+
+		// NDJSON has no place to say so, and must not look complete.
+		rec = httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "/messages?last=5", nil)
+		r.Header.Set("Accept", "application/x-ndjson")
+		(&app.Handler{Log: log}).ServeHTTP(rec, r)
+		assert.Equal(t, http.StatusServiceUnavailable, rec.Code)
+		assert.NotEmpty(t, rec.Header().Get("Retry-After"))
 	})
 }

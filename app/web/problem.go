@@ -103,7 +103,7 @@ func answerTo(err error) *statusError {
 			detail: "There is no space left to store it; send it again later."}
 	case errors.Is(err, app.ErrOtherLog):
 		return &statusError{status: http.StatusGone,
-			detail: "This is not the log that you have read before; start anew, without log and after."}
+			detail: "This is not the log that you have read before, or it never gave that seq. Read from the beginning, without log and after."}
 	case errors.Is(err, app.ErrUnavailable):
 		return retryLater("It cannot be read now; ask again later.")
 	case errors.Is(err, errNotStored):

@@ -45,6 +45,9 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("reading messages: %w", err)
 	}
 	if accepts(w, r, "application/x-ndjson") {
+		if page.From != 0 {
+			return retryLater("It took too long to look at everything, and NDJSON cannot say so; ask for JSON.")
+		}
 		// NDJSON has no other place for it.
 		w.Header().Add("Link", link(values, page.Log, page.Next, "next"))
 		w.Header().Add("Link", link(values, page.Log, max(page.Oldest-1, 0), "first"))
