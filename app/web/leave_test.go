@@ -135,7 +135,7 @@ func TestReadingWithinItsTime(t *testing.T) {
 		rec = httptest.NewRecorder()
 		r := httptest.NewRequest(http.MethodGet, "/messages?last=5", nil)
 		r.Header.Set("Accept", "application/x-ndjson")
-		(&app.Handler{Log: log}).ServeHTTP(rec, r)
+		(&web.Handler{Log: log}).ServeHTTP(rec, r)
 		assert.Equal(t, http.StatusServiceUnavailable, rec.Code)
 		assert.NotEmpty(t, rec.Header().Get("Retry-After"))
 	})
