@@ -193,6 +193,6 @@ func TestMostOnDisk(t *testing.T) {
 	require.NoError(t, err)
 	body, err := io.ReadAll(resp.Body)
 	assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
-	assert.Greater(t, len(body), 100_000)
+	assert.Greater(t, len(body), 64<<10, "what memory holds, and some of the file")
 	assert.Contains(t, s.log.String(), "holds as many bytes")
 }

