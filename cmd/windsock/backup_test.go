@@ -39,18 +39,18 @@ func messagesOf(t *testing.T, p *process, query string) (status int, got page) {
 	return resp.StatusCode, got
 }
 
-// restoreSteps are the commands that the README gives to restore a backup.
+// restoreSteps are the commands that deploy/README.md gives to restore a backup.
 func restoreSteps(t *testing.T) string {
 	t.Helper()
-	readme, err := os.ReadFile("../../README.md")
+	readme, err := os.ReadFile("../../deploy/README.md")
 	require.NoError(t, err)
 	block := regexp.MustCompile(`(?s)\*\*Restore\*\*.*?\n\n((?:      [^\n]*\n)+)`).FindSubmatch(readme)
 	require.NotNil(t, block)
 	return string(block[1])
 }
 
-// TestRestore backs up a windsock that serves, and restores by the steps in the
-// README, word for word.
+// TestRestore backs up a windsock that serves, and restores by the steps in
+// deploy/README.md, word for word.
 func TestRestore(t *testing.T) {
 	dir := folder(t)
 	p := serve(t, dir)

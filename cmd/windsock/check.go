@@ -119,7 +119,7 @@ func (c *checkCommand) checkStore(ctx context.Context, env program.Environment) 
 	inStore := len(found.Faults) + found.MoreFaults
 	if inStore > 0 {
 		fmt.Fprintln(env.Stderr, "What to do: stop windsock, keep all files of the store, and restore the newest backup"+
-			" that windsock check finds no fault in (windsock restore, README.md). windsock export gives what can be read"+
+			" that windsock check finds no fault in (windsock restore, deploy/README.md). windsock export gives what can be read"+
 			" of this one, and windsock restore takes that, too.")
 	}
 	return faults + inStore, nil
