@@ -32,11 +32,15 @@ func (b *Budget) Share() *Share { return &Share{budget: b} }
 // take counts n more bytes and reports whether they are within the bound. It
 // never waits.
 func (b *Budget) take(n int64) bool {
-	if b == nil || b.used.Add(n) <= b.Bytes {
+	if b == nil {
 		return true
 	}
-	b.used.Add(-n)
-	return false
+	for used := b.used.Load(); n <= b.Bytes-used; used = b.used.Load() {
+		if b.used.CompareAndSwap(used, used+n) {
+			return true
+		}
+	}
+	return false // and it was never counted, which would refuse others
 }
 
 func (b *Budget) give(n int64) {

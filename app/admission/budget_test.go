@@ -71,6 +71,36 @@ func TestBudgetIsNeverExceeded(t *testing.T) {
 	assert.Zero(t, b.Used())
 }
 
+// A request that is refused takes nothing away from others, not for a moment.
+func TestARefusedRequestRefusesNobodyElse(t *testing.T) {
+	b := &admission.Budget{Bytes: 1000}
+	done := make(chan struct{})
+	var greedy sync.WaitGroup
+	greedy.Go(func() {
+		s := b.Share()
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				assert.Error(t, s.Hold(free+1<<20))
+			}
+		}
+	})
+	s := b.Share()
+	refused := 0
+	for range 200_000 {
+		if s.Hold(free+10) != nil {
+			refused++
+		}
+		s.Release()
+	}
+	close(done)
+	greedy.Wait()
+	assert.Zero(t, refused)
+	assert.Zero(t, b.Used())
+}
+
 func TestNoBudgetHasNoBound(t *testing.T) {
 	var b *admission.Budget
 	s := b.Share()

@@ -82,7 +82,7 @@ func (h *Handler) receiveBatch(w http.ResponseWriter, r *http.Request, b *batchI
 		return err
 	}
 	if len(body.wire) == 0 && body.err == nil {
-		return &statusError{status: http.StatusBadRequest, detail: "The body is empty: it was lost on the way."}
+		return errEmptyBatch
 	}
 	leave, err := h.batches().Enter(r.Context())
 	if err != nil {
@@ -90,11 +90,17 @@ func (h *Handler) receiveBatch(w http.ResponseWriter, r *http.Request, b *batchI
 	}
 	defer leave()
 	text, fault := body.decoded(b.ctx, nil)
-	if isRefused(fault) {
+	switch {
+	case isRefused(fault):
 		return fault
+	case len(text) == 0 && fault == nil: // it was encoded all the same
+		return errEmptyBatch
 	}
 	return b.run(text, fault, formatOf(r.Header.Get("Content-Type")))
 }
+
+// errEmptyBatch is the answer to a batch of no bytes. One of no messages has some.
+var errEmptyBatch = &statusError{status: http.StatusBadRequest, detail: "The body is empty: it was lost on the way."}
 
 // batchInsert is one batch on its way into the log.
 type batchInsert struct {

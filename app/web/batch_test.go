@@ -214,6 +214,17 @@ func TestBatchResults(t *testing.T) {
 	assert.Equal(t, `{"stored":0,"duplicate":0,"invalid":0,"results":[]}`+"\n", empty.body)
 }
 
+// A batch of no bytes was lost before it was encoded, perhaps.
+func TestBatchOfNoBytesEncoded(t *testing.T) {
+	s := start(t)
+	const emptyFrame = "\x28\xb5\x2f\xfd\x20\x00\x01\x00\x00" // the encoder in encode makes no frame of nothing
+	for encoding, body := range map[string]string{"gzip": encode(t, "gzip", ""), "zstd": emptyFrame} {
+		got := s.raw(t, batchRequest(ndjson, encoding, body))
+		assert.Equal(t, 400, got.status, encoding)
+		assert.Contains(t, got.body, "The body is empty", encoding)
+	}
+}
+
 // However a batch is written, encoded and cut on its way, the results are the
 // same.
 func TestBatchAnyWay(t *testing.T) {

@@ -89,6 +89,10 @@ func (g *gates) init() *gates {
 	return g
 }
 
+// Drain refuses the batches that wait for a place, and those that come later: a stop
+// has no time for them. Batches that are being stored are not touched.
+func (h *Handler) Drain() { h.batches().Drain() }
+
 func (h *Handler) batches() *admission.Gate  { return &h.gates.init().batches }
 func (h *Handler) decoders() *admission.Gate { return &h.gates.init().decoders }
 

@@ -289,6 +289,36 @@ func TestWaitingForAPlaceEnds(t *testing.T) {
 	})
 }
 
+// Once the handler is drained no batch waits for a place, and single messages are
+// still stored.
+func TestDrainEndsWaitingForAPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		log := &apptest.FakeStore{Appending: func([]app.Message) error { <-release; return nil }}
+		h := &web.Handler{Log: log, Committer: &commit.Committer{Log: log}}
+		post := func(path string, n int) reply {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "POST", path, strings.NewReader(numberedNote(n))))
+			return reply{w.Code, w.Header(), w.Body.String()}
+		}
+		var stored, refused sync.WaitGroup
+		for n := range web.BatchPlaces {
+			stored.Go(func() { assert.Equal(t, 200, post("/messages", n).status) })
+		}
+		synctest.Wait()
+		began := time.Now()
+		refused.Go(func() { assertLater(t, post("/messages", 100)) })
+		synctest.Wait()
+		h.Drain()
+		refused.Wait()
+		assertLater(t, post("/messages", 101))
+		assert.Equal(t, began, time.Now(), "it is refused at once")
+		stored.Go(func() { assert.Equal(t, 200, post("/message", 102).status) })
+		close(release)
+		stored.Wait()
+	})
+}
+
 // A front end that names no address loses no message, and the log says it once.
 func TestNoAddress(t *testing.T) {
 	for _, address := range []string{"unix:", "", "localhost"} {

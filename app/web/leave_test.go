@@ -140,3 +140,17 @@ func TestReadingWithinItsTime(t *testing.T) {
 		assert.NotEmpty(t, rec.Header().Get("Retry-After"))
 	})
 }
+
+// namedLog is a log whose name is damaged.
+type namedLog struct{ app.Store }
+
+func (namedLog) Read(context.Context, app.Query) (app.Page, error) {
+	return app.Page{Log: "a\x01\xff\"b", Oldest: 1}, nil
+}
+
+// A page is JSON, whatever the log's name has become.
+func TestPageOfADamagedName(t *testing.T) {
+	rec := httptest.NewRecorder()
+	(&web.Handler{Log: namedLog{}}).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/messages", nil))
+	assert.JSONEq(t, `{"log":"a\u0001\ufffd\"b","oldest":1,"messages":[],"next":0}`, rec.Body.String())
+}

@@ -139,7 +139,7 @@ func appendPage(b []byte, page app.Page, ndjson bool) []byte {
 		return b
 	}
 	b = append(b, `{"log":`...)
-	b = strconv.AppendQuote(b, page.Log)
+	b = canonical.AppendString(b, page.Log)
 	b = append(b, `,"oldest":`...)
 	b = strconv.AppendInt(b, page.Oldest, 10)
 	b = append(b, `,"messages":[`...)

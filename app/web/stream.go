@@ -208,11 +208,21 @@ func (h *Handler) parseStream(r *http.Request) (q app.Query, now bool, err error
 			return app.Query{}, false, fmt.Errorf("following %q: %w", log, app.ErrOtherLog)
 		}
 	}
-	// The tail is told of a seq before the client that posted it is.
-	if newest := h.Tail.Newest(); !now && q.After > newest {
-		return app.Query{}, false, fmt.Errorf("following after %d: %w: its highest seq is %d", q.After, app.ErrOtherLog, newest)
+	if !now && q.After > h.Tail.Newest() {
+		err = h.everGave(r.Context(), q.After)
 	}
-	return q, now, nil
+	return q, now, err
+}
+
+// everGave returns an error unless the log has ever given a seq. The tail is told of
+// one after it is stored, and a client may have read it before that.
+func (h *Handler) everGave(ctx context.Context, seq int64) error {
+	ctx, cancel := context.WithTimeout(ctx, maxReadTime)
+	defer cancel()
+	if _, err := h.Log.Read(ctx, app.Query{After: seq, Limit: 1}); err != nil {
+		return fmt.Errorf("following after %d: %w", seq, err)
+	}
+	return nil
 }
 
 // parseEventID is the other way of appendEventID.

@@ -273,6 +273,19 @@ func TestStreamRefusals(t *testing.T) {
 	assert.Zero(t, s.tail.Stats().Subscribers)
 }
 
+// A reader of the log may know a seq before the tail is told of it.
+func TestStreamAfterWhatTheTailIsNotToldOfYet(t *testing.T) {
+	s := start(t)
+	s.commit(t, 1, 1)
+	_, err := s.log.Append([]app.Message{varied(2)})
+	require.NoError(t, err)
+	assert.Equal(t, 200, s.do(t, "HEAD", "/messages/stream?after=2", "").status)
+	assert.Equal(t, 410, s.do(t, "HEAD", "/messages/stream?after=3", "").status)
+	f := s.mustFollow(t, "/messages/stream", "Last-Event-ID: "+s.logName(t)+".2")
+	s.commit(t, 3, 3)
+	assert.Equal(t, []int64{3}, f.seqs(t, 1))
+}
+
 // storm stores messages from so many writers at the same time.
 func (s *service) storm(t *testing.T, writers, each int) *sync.WaitGroup {
 	t.Helper()

@@ -28,6 +28,7 @@ import (
 // service is everything that runs.
 type service struct {
 	store     *sqlite.Store
+	handler   *web.Handler
 	tail      *feed.Tail
 	committer *commit.Committer
 	retention *retention.Retention
@@ -72,6 +73,7 @@ func (c *serveCommand) start(ctx context.Context, logger zerolog.Logger) (*servi
 		Keep: c.Keep.text, Other: programs.find, Budget: inFlight}
 	s := &service{
 		store:     store,
+		handler:   handler,
 		tail:      tail,
 		committer: committer,
 		retention: retention,
@@ -172,6 +174,8 @@ func (s *service) stop(grace time.Duration) error {
 	defer cancel()
 	s.tail.Drain()
 	s.programs.drain()
+	hurry := time.AfterFunc(grace/2, s.handler.Drain) // what waits until then could take all of the grace
+	defer hurry.Stop()
 	var frontErr error
 	frontEnded := make(chan struct{})
 	go func() { // beside the SCGI side, whose socket goes away at once

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"syscall"
 	"time"
 
 	"github.com/windsock-scgi/windsock/scgi"
@@ -114,6 +115,9 @@ func (c *Config) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	status := statusOf(err)
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
 	c.Logger.Warn("no answer from the application", "method", r.Method, "uri", r.URL.RequestURI(), "status", status, "error", err.Error())
 	http.Error(w, fmt.Sprintf("%d %s: the front end's log says why", status, http.StatusText(status)), status)
 }
@@ -130,6 +134,8 @@ func statusOf(err error) int {
 		return http.StatusBadRequest
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return http.StatusGatewayTimeout
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE): // no descriptor left to connect with
+		return http.StatusServiceUnavailable
 	}
 	return http.StatusBadGateway
 }
