@@ -10,7 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -438,6 +440,22 @@ func TestRestoreInterrupted(t *testing.T) {
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.Equal(t, []string{filepath.Base(path) + ".lock"}, names(folder(t, path)))
 	}
+}
+
+// A context that ends does so also while a pipe is waited for.
+func TestRestoreFromAPipeInterrupted(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	silent, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	require.NoError(t, err)
+	timer := time.AfterFunc(10*time.Second, func() { silent.Close() }) // then it ends at the latest
+	defer timer.Stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = sqlite.Restore(ctx, pipe, newPath(t), &leftOut{})
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.True(t, timer.Stop(), "it did not wait for the pipe")
+	require.NoError(t, silent.Close())
 }
 
 func names(files map[string]string) (names []string) {
