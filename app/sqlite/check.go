@@ -183,7 +183,8 @@ var logName = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
 // messages reads them page by page.
 func (c *checker) messages(ctx context.Context, r *Reader) error {
-	_, c.newest, _ = r.ends(ctx) // for progress; what is wrong shows below
+	x, _ := r.extent(ctx) // for progress; what is wrong shows below
+	c.newest = x.newest
 	_, err := r.salvage(ctx, math.MinInt64, c)
 	if err != nil {
 		return c.unreadable(err)
@@ -221,14 +222,13 @@ func (c *checker) message(e *app.Entry) {
 	}
 }
 
-// ends returns the lowest and the highest seq.
-func (r *Reader) ends(ctx context.Context) (oldest, newest int64, err error) {
-	var x extent
+// extent returns what the log holds.
+func (r *Reader) extent(ctx context.Context) (x extent, err error) {
 	err = r.view(ctx, func(tx *sql.Tx) error {
 		x, err = span(ctx, tx)
 		return err
 	})
-	return x.oldest, x.newest, err
+	return x, err
 }
 
 // strayKeysSQL finds the keys that stand for no message, or one of another

@@ -27,18 +27,24 @@ type Exporter interface {
 
 // Export reads all messages after a seq, in short transactions, and returns the seq
 // after which to go on. It passes over what is damaged and says so; an error is to's
-// or one for which reading ended.
+// or one for which reading ended. It matches app.ErrOtherLog when this log never gave
+// out the seq, as far as damage does not hide that.
 func (r *Reader) Export(ctx context.Context, after int64, to Exporter) (next int64, err error) {
 	e := exporter{ctx: ctx, r: r, to: to}
 	from := after
 	if after == 0 {
 		from = math.MinInt64 // only damage makes a seq that is not positive
 	}
-	next, err = r.salvage(ctx, from, &e)
-	if err != nil {
-		err = readError(fmt.Sprintf("exporting after %d", max(next, after)), err)
+	if x, spanErr := r.extent(ctx); spanErr == nil && after > x.highest {
+		err = fmt.Errorf("%w: its highest seq is %d", app.ErrOtherLog, x.highest)
+	} else {
+		next, err = r.salvage(ctx, from, &e)
 	}
-	return max(next, after), err
+	next = max(next, after, e.pruned)
+	if err != nil {
+		err = readError(fmt.Sprintf("exporting after %d", next), err)
+	}
+	return next, err
 }
 
 // exporter is the salvager of Export.
@@ -46,6 +52,8 @@ type exporter struct {
 	ctx context.Context
 	r   *Reader
 	to  Exporter
+
+	pruned int64 // the last seq that to was told of as pruned
 }
 
 var _ salvager = (*exporter)(nil)
@@ -57,9 +65,11 @@ func (e *exporter) before(after int64) error {
 	if after <= 0 {
 		return nil
 	}
+	after = max(after, e.pruned)
 	// A damaged log may not know where it begins.
-	if oldest, _, err := e.r.ends(e.ctx); err == nil && oldest > after+1 {
-		e.to.Pruned(after+1, oldest-1)
+	if x, err := e.r.extent(e.ctx); err == nil && x.oldest-1 > after {
+		e.pruned = x.oldest - 1
+		e.to.Pruned(after+1, e.pruned)
 	}
 	return nil
 }

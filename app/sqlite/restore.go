@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // This file makes a store of a backup or an export, as a whole or not at all.
@@ -158,6 +159,8 @@ func (r *restoration) fill(mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
+	stop := context.AfterFunc(r.ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) }) // only a pipe waits, and has deadlines
+	defer stop()
 	in := bufio.NewReaderSize(f, 64<<10)
 	const header = "SQLite format 3\x00"
 	begin, err := in.Peek(len(header))

@@ -5,11 +5,14 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -186,6 +189,59 @@ func TestExportIsAll(t *testing.T) {
 	assert.Equal(t, [][2]int64{{2, 2}}, export(t, mustRestore(t, written(t, strings.SplitAfter(e.lines(), "\n")[2])), 1).pruned)
 }
 
+// Whoever exports after a seq is told once what is pruned, also where nothing is left
+// to read, and that a log, such as a restored one, never gave out the seq.
+func TestExportAfter(t *testing.T) {
+	path := newPath(t)
+	log := open(t, path)
+	storeDecoded(t, log, 1, 300)
+	for done := false; !done; {
+		step, err := log.Prune(retention.Cut{Messages: 300, Now: day(1)})
+		require.NoError(t, err)
+		done = step.Done
+	}
+	r, err := sqlite.OpenReadOnly(path)
+	require.NoError(t, err)
+	defer r.Close()
+	var e exported
+	next := int64(5)
+	for range 3 { // as with --follow
+		next, err = r.Export(t.Context(), next, &e)
+		require.NoError(t, err)
+		assert.EqualValues(t, 300, next)
+	}
+	assert.Equal(t, [][2]int64{{6, 300}}, e.pruned)
+	storeDecoded(t, log, 301, 302)
+	next, err = r.Export(t.Context(), next, &e)
+	require.NoError(t, err)
+	assert.EqualValues(t, 302, next)
+	assert.Equal(t, []int64{301, 302}, e.seqs())
+	assert.Len(t, e.pruned, 1)
+
+	for _, after := range []int64{303, math.MaxInt64} {
+		_, err = r.Export(t.Context(), after, &e)
+		assert.ErrorIs(t, err, app.ErrOtherLog)
+		assert.ErrorContains(t, err, "its highest seq is 302")
+		assert.Len(t, e.records, 2)
+	}
+}
+
+// A message that has the highest seq there is, as damage may give it, is the last.
+func TestHighestSeq(t *testing.T) {
+	path := newStore(t, 3, "UPDATE messages SET seq = 9223372036854775807 WHERE seq = 3")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	looks := 0
+	found, err := sqlite.Check(ctx, path, func(string, int64, int64) {
+		if looks++; looks > 100 {
+			cancel() // it goes round in circles
+		}
+	})
+	require.NoError(t, err)
+	assert.EqualValues(t, 3, found.Messages)
+	assert.Equal(t, []int64{1, 2, math.MaxInt64}, export(t, path, 0).seqs())
+}
+
 // A log that lost its beginning goes on where it was.
 func TestRestorePruned(t *testing.T) {
 	path := newPath(t)
@@ -254,6 +310,7 @@ func TestRestoreRefusesFile(t *testing.T) {
 		"another id":        {written(t, changed(`"id":"`, `"id":"0`)), "line 2: the id "},
 		"data was changed":  {written(t, changed(`"data":{`, `"data":{"antenna":"x",`)), "line 2: message 4: "},
 		"seq is not higher": {written(t, strings.Join(swapped, "")), "line 2: message 1: its seq is lower than 3"},
+		"the highest seq":   {written(t, lines[0]+strings.Replace(lines[3], `"seq":4,`, `"seq":9223372036854775807,`, 1)), "line 2: message 9223372036854775807: its seq is the highest"},
 		"same id":           {written(t, lines[0]+strings.Replace(lines[0], `"seq":1,`, `"seq":2,`, 1)), "line 2: message 2: message 1 has the same id"},
 		"seq 0":             {written(t, strings.Replace(lines[0], `"seq":1,`, `"seq":0,`, 1)), "line 1: message 0: its seq is lower than 1"},
 		"key twice":         {written(t, lines[3]+strings.Replace(lines[6], `}`+"\n", `,"keys":["key 4"]}`+"\n", 1)), `its key "key 4" stands for message 4 already`},
@@ -384,6 +441,22 @@ func TestRestoreInterrupted(t *testing.T) {
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.Equal(t, []string{filepath.Base(path) + ".lock"}, names(folder(t, path)))
 	}
+}
+
+// A context that ends does so also while a pipe is waited for.
+func TestRestoreFromAPipeInterrupted(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	silent, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	require.NoError(t, err)
+	timer := time.AfterFunc(10*time.Second, func() { silent.Close() }) // then it ends at the latest
+	defer timer.Stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = sqlite.Restore(ctx, pipe, newPath(t), &leftOut{})
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.True(t, timer.Stop(), "it did not wait for the pipe")
+	require.NoError(t, silent.Close())
 }
 
 func names(files map[string]string) (names []string) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"strconv"
 
 	"github.com/windsock-scgi/windsock/app"
@@ -166,6 +167,9 @@ func (w *writer) restore(records []numbered) error {
 func (w *writer) restoreOne(r *app.Record) error {
 	if r.Seq < w.next {
 		return fmt.Errorf("its seq is lower than %d, which comes next", w.next)
+	}
+	if r.Seq == math.MaxInt64 {
+		return errors.New("its seq is the highest number there is: no message could come after it")
 	}
 	w.next = r.Seq
 	receipt, err := w.store(&r.Message)

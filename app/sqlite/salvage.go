@@ -32,6 +32,9 @@ func (r *Reader) salvage(ctx context.Context, after int64, to salvager) (int64, 
 		if err := to.before(after); err != nil {
 			return after, err
 		}
+		if after == math.MaxInt64 { // only damage makes a seq of it
+			return after, nil
+		}
 		found, err := r.raw(ctx, after, salvagePage)
 		if err := to.page(found); err != nil {
 			return after, err

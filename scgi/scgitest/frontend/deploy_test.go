@@ -264,6 +264,8 @@ func TestDeployStreamWhileAway(t *testing.T) {
 
 			status, _ := do(t, newRequest(t, "GET", front.URL+"/habitat/messages", nil))
 			assert.Contains(t, []int{http.StatusBadGateway, http.StatusGatewayTimeout}, status)
+			status, _ = do(t, newRequest(t, "POST", front.URL+"/habitat/messages/stream", strings.NewReader("a message")))
+			assert.Equal(t, http.StatusBadGateway, status, "it is not taken")
 		})
 	}
 }
