@@ -14,6 +14,7 @@ import (
 	"github.com/windsock-scgi/windsock/app"
 	"github.com/windsock-scgi/windsock/app/commit"
 	"github.com/windsock-scgi/windsock/app/habitat"
+	"github.com/windsock-scgi/windsock/scgi"
 )
 
 // maxBatchItems is how many messages there may be in one request.
@@ -66,9 +67,10 @@ func (h *Handler) insertBatch(w http.ResponseWriter, r *http.Request) error {
 		// As for one message: it waits for its commits, not for the client.
 		ctx:       context.WithoutCancel(r.Context()),
 		committer: h.Committer,
-		address:   h.remoteAddr(r),
+		address:   scgi.Env(r).Get("REMOTE_ADDR"),
 		results:   []itemResult{}, // in JSON a list, even when it is empty
 	}
+	h.noteAddress(b.address, habitat.Address(b.address))
 	return h.answerBatch(w, r, &b, h.receiveBatch(w, r, &b))
 }
 

@@ -55,10 +55,10 @@ func receiveBody(w http.ResponseWriter, r *http.Request, limits bodyLimits, shar
 	}
 	paced := io.NopCloser(admission.Paced(w, r))
 	wire, err := share.ReadAll(http.MaxBytesReader(w, paced, limits.wire), r.ContentLength)
-	switch {
-	case isRefused(err):
-		return nil, err
-	case err != nil:
+	if err != nil {
+		if isRefused(err) {
+			return nil, err
+		}
 		err = fmt.Errorf("reading the body: %w", err)
 	}
 	return &body{wire, err, decode, limits, share}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/windsock-scgi/windsock/app"
@@ -62,18 +63,22 @@ func (h *Handler) readMessage(w http.ResponseWriter, r *http.Request) (app.Messa
 	if err != nil {
 		return app.Message{}, err
 	}
-	return habitat.Decode(text, h.remoteAddr(r), time.Now())
+	remoteAddr := scgi.Env(r).Get("REMOTE_ADDR")
+	message, err := habitat.Decode(text, remoteAddr, time.Now())
+	if err == nil {
+		h.noteAddress(remoteAddr, message.Address)
+	}
+	return message, err
 }
 
-// remoteAddr returns the request's REMOTE_ADDR. It says in the log, once, that
-// messages are stored without an address when the front end sends none.
-func (h *Handler) remoteAddr(r *http.Request) string {
-	text := scgi.Env(r).Get("REMOTE_ADDR")
-	if !habitat.Address(text).IsValid() {
-		h.noAddress.Do(func() {
-			h.Logger.Warn().Str("remote_addr", text).
-				Msg("the front end's REMOTE_ADDR is no IP address: messages are stored without one (said once)")
-		})
+// noteAddress says in the log, once, that messages are stored without an address,
+// when the front end's REMOTE_ADDR is none.
+func (h *Handler) noteAddress(remoteAddr string, address netip.Addr) {
+	if address.IsValid() {
+		return
 	}
-	return text
+	h.noAddress.Do(func() {
+		h.Logger.Warn().Str("remote_addr", remoteAddr).
+			Msg("the front end's REMOTE_ADDR is no IP address: messages are stored without one (said once)")
+	})
 }
