@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"regexp"
 	"runtime"
 	"strings"
@@ -111,7 +112,11 @@ func allocated(f func()) uint64 {
 // A text is read without an allocation.
 func TestDecoderAllocations(t *testing.T) {
 	text := []byte(`{"callsign": "G8XYZ", "data": {"a": [1, {"b": "c"}], "frequency": 434650000.0}, "escaped": "\n"}`)
-	assert.LessOrEqual(t, testing.AllocsPerRun(10, func() { _ = check(text) }), 0.0)
+	least := math.Inf(1) // of many runs, since a sync.Pool may be empty, and is so at random under the race detector
+	for range 100 {
+		least = min(least, testing.AllocsPerRun(1, func() { _ = check(text) }))
+	}
+	assert.Zero(t, least)
 }
 
 // A name is found repeated wherever it stands among others, escaped or not.

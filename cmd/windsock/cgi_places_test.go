@@ -18,15 +18,16 @@ import (
 	"github.com/windsock-scgi/windsock/scgi/scgitest/frontend"
 )
 
-// With one place and nobody waiting for it, behind each front end's deploy file: a
+// With one place, and one that may wait for it, behind each front end's deploy file: a
 // client that sends slowly holds no place, nor one that reads slowly; both are then
-// served to the end.
+// served to the end. The one that waits does so for the program before it, which may
+// still be ending when its answer is whole.
 func TestCGIPlaces(t *testing.T) {
 	frontend.Require(t, frontend.All()...)
 	programs := cgiFolder(t)
 	writeProgram(t, filepath.Join(programs, "numbers.sh"), "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'; seq 3000000\n")
 	dir := folder(t)
-	serve(t, dir, "--cgi", "/cgi="+programs, "--cgi-running=1", "--cgi-waiting=0")
+	serve(t, dir, "--cgi", "/cgi="+programs, "--cgi-running=1", "--cgi-waiting=1")
 	body := strings.Repeat("0123456789abcdef", 1<<17)
 	for _, kind := range frontend.All() {
 		t.Run(string(kind), func(t *testing.T) {
