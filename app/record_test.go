@@ -55,7 +55,7 @@ func TestDamagedRecordLine(t *testing.T) {
 	}
 }
 
-// What is taken for a record is written as one that is taken for the same.
+// A record that ParseRecord takes, written again, is parsed to the same record.
 func FuzzRecord(f *testing.F) {
 	const line = `{"seq":1,"id":"00112233445566778899aabbccddeeff","callsign":"A","type":"T","time_created":1,"time_uploaded":2,"data":{"a":1},` +
 		`"address":"::1","client_created":3,"client_uploaded":4,"received":5,"keys":["é"],"damaged":"x"}`

@@ -352,8 +352,8 @@ func optionsOf(t *testing.T, conn net.Conn) (got socketOptions) {
 	return got
 }
 
-// What package net sets on each connection is there on these, too, and as the
-// listener's owner has chosen it.
+// Connections have the socket options that package net would set, and as the owner of
+// the listener has chosen them.
 func TestSocketOptions(t *testing.T) {
 	for name, row := range map[string]struct {
 		config net.ListenConfig

@@ -7,7 +7,8 @@ import (
 )
 
 // Free is how many bytes each request may hold without a Budget counting them:
-// enough for a message or two, so that full memory refuses nobody with little.
+// enough for a message or two. So a small request is taken even when the Budget is
+// used up.
 const Free = 16 << 10
 
 // errBudget is the error of a request for which a Budget has no bytes left.
@@ -104,9 +105,9 @@ func (s *Share) ReadAll(r io.Reader, expected int64) ([]byte, error) {
 	}
 }
 
-// roomFor is how much memory to take for a body of which n bytes have come: for
-// as much again, but not for more than is expected. The MinRead bytes are for the
-// end, which many readers tell by a Read of its own.
+// roomFor returns how much memory to take when n bytes of a body have come: twice as
+// much, but not more than is expected. The MinRead bytes are for a last Read, with
+// which many readers report the end.
 func roomFor(n, expected int64) int64 {
 	const first = 8 << 10
 	size := max(2*n, first)

@@ -71,7 +71,7 @@ func TestGateBounds(t *testing.T) {
 	})
 }
 
-// The zero Gate has one place and lets nobody wait.
+// The zero Gate has one place. A request that would have to wait is refused.
 func TestZeroGate(t *testing.T) {
 	var g admission.Gate
 	leave, err := g.Enter(t.Context())

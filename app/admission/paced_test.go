@@ -132,7 +132,7 @@ func TestPaced(t *testing.T) {
 	}
 }
 
-// What else ends a body is passed on.
+// Read passes on every other error that ends a body.
 func TestPacedPassesErrorsOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, _, err := slowBody(t, 100<<10, func(w io.Writer) {

@@ -58,7 +58,7 @@ type Host struct {
 	// MaxOutput is how many bytes a program may print; zero means 100 MiB.
 	MaxOutput int64
 	// Budget bounds the memory that bodies and outputs take; nil means no bound.
-	// What finds no room there goes to a temporary file.
+	// Bytes beyond that bound go to a temporary file.
 	Budget *admission.Budget
 	// Disk bounds the temporary files of all requests together; nil means no
 	// bound. A request that finds no room there is refused, or broken off if its

@@ -50,8 +50,8 @@ func drain(s *cgihost.Spool) ([]byte, error) {
 	}
 }
 
-// What goes in comes out, in order, with a writer and a reader of any pace, in
-// memory, in the file and back in memory.
+// A spool gives back the bytes that were written, in order, whatever the pace of
+// writer and reader: from memory, from the file, and from memory again.
 func TestSpool(t *testing.T) {
 	for _, memory := range []int64{0, 20_000, 1 << 20} {
 		h := spoolHost(memory, 1<<30)
@@ -177,8 +177,8 @@ func TestSpoolWithoutDisk(t *testing.T) {
 	assertNothingHeld(t, h)
 }
 
-// What a file fails with is an answer: 507 for a full disk, 503 for what others
-// will give back.
+// An error of the file becomes an answer: 507 for a full disk, 503 when there is no
+// room because of other requests.
 func TestSpoolErrors(t *testing.T) {
 	assert.ErrorIs(t, cgihost.SpoolError(syscall.ENOSPC), app.ErrDiskFull)
 	assert.ErrorIs(t, cgihost.SpoolError(syscall.EDQUOT), app.ErrDiskFull)

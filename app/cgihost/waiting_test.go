@@ -25,9 +25,9 @@ import (
 	"github.com/windsock-scgi/windsock/scgi/scgitest"
 )
 
-// These tests are about places: who waits for a client holds none.
+// These tests are about places: a request that waits for its client holds none.
 
-// onePlace has one place, and lets nobody wait for it.
+// onePlace gives a host one place. A request that would have to wait is refused.
 func onePlace(h *cgihost.Host) { h.Gate = admission.Gate{Places: 1} }
 
 func post(path string, length int, body string) []byte {
@@ -113,7 +113,7 @@ func TestSlowReaderHasItsOwnTime(t *testing.T) {
 	assert.Empty(t, s.log.String())
 }
 
-// What a program prints reaches the client while it goes on, and a place is held.
+// Output reaches the client while the program runs, and the program keeps its place.
 func TestOutputIsLive(t *testing.T) {
 	dir := t.TempDir()
 	s := alone(t, `printf 'Content-Type: text/event-stream\n\n'; cd '`+dir+`'

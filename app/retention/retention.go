@@ -52,7 +52,7 @@ type Keep struct {
 // Cut is what is to go. One of Messages, Addresses and Space is set.
 type Cut struct {
 	Messages  int64     // messages up to this seq
-	Bytes     int64     // but no more of them than take about so many bytes; zero means all
+	Bytes     int64     // stop after about this many bytes of messages; zero means all
 	Addresses int64     // the addresses of those
 	Space     int64     // so many bytes of the store that hold nothing
 	Now       time.Time // a message that was received later was received by a wrong clock
@@ -137,8 +137,8 @@ func (r *Retention) Close() {
 	r.running.Wait()
 }
 
-// Stored tells that a batch of about so many bytes was stored. It never waits: it is
-// called in the way of insertion.
+// Stored reports that a batch was stored, and about how many bytes it has. It never
+// waits, because insertion waits for it.
 func (r *Retention) Stored(bytes int) {
 	if r.stored.Add(int64(bytes)); r.due() {
 		select {

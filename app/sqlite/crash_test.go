@@ -131,8 +131,8 @@ func TestTrimWAL(t *testing.T) {
 	assert.Equal(t, entries(1, n), readAll(t, log))
 }
 
-// However many read, the write-ahead log has a bound: it is begun again though there
-// is no moment at which nobody reads.
+// The write-ahead log is bounded however many read: it starts over even when there is
+// no moment without a reader.
 func TestTrimWALWhileReading(t *testing.T) {
 	log := open(t, newPath(t))
 	log.TrimAt(100)

@@ -168,7 +168,7 @@ func (l sqliteLog) stored(tb testing.TB) (n int) {
 // plainLog appends records to a file and syncs it once a batch: the least that
 // a durable log can do. It finds no duplicates and nothing can be read from it.
 type plainLog struct {
-	app.Store // for Read, which nobody calls
+	app.Store // for Read, which is not called
 	f         *os.File
 	n         int
 	buf       []byte

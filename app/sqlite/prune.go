@@ -146,8 +146,8 @@ type someMessages struct {
 	done     bool  // there are no more
 }
 
-// stepBounds are how many bytes a step takes, about: at least the one, if there are
-// so many, and at most the other.
+// stepBounds are about how many bytes a step takes: at least least, if there are that
+// many, and at most most.
 type stepBounds struct{ least, most int64 }
 
 // some returns the messages after one seq and up to another that a step takes.

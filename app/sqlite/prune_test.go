@@ -344,8 +344,8 @@ func TestPruneBehindManyFromTheFuture(t *testing.T) {
 	assert.EqualValues(t, sqlite.MaxExamined+2, cut.Messages)
 }
 
-// What came by a wrong clock is looked past once, and again only when its time can be
-// right. That is seen here by what is changed behind the store's back.
+// Messages received by a wrong clock are looked at once, and again only when their
+// time can be right. The test sees that by changing rows behind the store's back.
 func TestPruneLooksPastOnce(t *testing.T) {
 	for name, keep := range map[string]retention.Keep{"messages": {Age: 10 * days}, "addresses": {Addresses: 10 * days}} {
 		t.Run(name, func(t *testing.T) {
@@ -369,7 +369,7 @@ func TestPruneLooksPastOnce(t *testing.T) {
 	}
 }
 
-// One look finds so many old messages and no more, so that the next thing to do is
+// A look finds a limited number of old messages, so that other things to prune are
 // looked for in between.
 func TestPruneLooksBitByBit(t *testing.T) {
 	log := open(t, newPath(t))
@@ -386,7 +386,7 @@ func TestPruneLooksBitByBit(t *testing.T) {
 	assert.True(t, cut.Hurry, "what is over a bound in bytes comes first")
 }
 
-// Whoever reads cannot keep pruning from looking.
+// Readers cannot keep Excess from a connection: it has one of its own.
 func TestPruneBesideReaders(t *testing.T) {
 	log := open(t, newPath(t))
 	store(t, log, 1, 10)

@@ -158,8 +158,8 @@ func (r *Reader) after(ctx context.Context, q app.Query) (app.Page, error) {
 		if err != nil {
 			return err
 		}
-		// What was committed before this transaction began is in it, so a reader
-		// that has just been given a seq is never refused.
+		// This transaction sees every commit before it. So a reader that has just
+		// been given a seq is never refused.
 		if q.After > x.highest {
 			return fmt.Errorf("%w: its highest seq is %d", app.ErrOtherLog, x.highest)
 		}

@@ -135,8 +135,8 @@ func TestReadBeyondTheEnd(t *testing.T) {
 	beyond(13) // as far as is known
 }
 
-// A seq that somebody was just given is never beyond the end, while the
-// write-ahead log is copied back and begun anew.
+// A seq that was just given out is never beyond the end for a reader, also while the
+// write-ahead log is copied back and starts over.
 func TestReadAfterReceipt(t *testing.T) {
 	log := open(t, newPath(t))
 	log.TrimAt(10)
@@ -159,8 +159,8 @@ func TestReadAfterReceipt(t *testing.T) {
 	wg.Wait()
 }
 
-// sparseStore is a store of n messages, of which every 20,000th from the 50th on
-// is RARE's.
+// sparseStore is a store of n messages. Every 20,000th from the 50th on has the
+// callsign RARE.
 func sparseStore(t *testing.T, n int) *sqlite.Store {
 	t.Helper()
 	log := open(t, newPath(t))

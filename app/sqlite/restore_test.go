@@ -189,8 +189,8 @@ func TestExportIsAll(t *testing.T) {
 	assert.Equal(t, [][2]int64{{2, 2}}, export(t, mustRestore(t, written(t, strings.SplitAfter(e.lines(), "\n")[2])), 1).pruned)
 }
 
-// Whoever exports after a seq is told once what is pruned, also where nothing is left
-// to read, and that a log, such as a restored one, never gave out the seq.
+// An export after a seq is told once what is pruned, also when nothing is left to
+// read. It fails when the log, such as a restored one, never gave out that seq.
 func TestExportAfter(t *testing.T) {
 	path := newPath(t)
 	log := open(t, path)
@@ -406,7 +406,7 @@ func TestRestoreOverEmpty(t *testing.T) {
 	assert.Len(t, readAll(t, open(t, killed)), 10)
 }
 
-// What an export says is damaged is left out, and said.
+// Restore leaves out rows that the export marks as damaged, and reports each.
 func TestRestoreDamaged(t *testing.T) {
 	path := newStore(t, 10, `UPDATE messages SET callsign = 'A","seq":99,"x":"' WHERE seq = 2`,
 		"UPDATE messages SET callsign = 'A' || char(10) || 'B' WHERE seq = 3",

@@ -98,7 +98,7 @@ func TestBodiesAreBoundedInBytes(t *testing.T) {
 	assert.Equal(t, 200, s.raw(t, large(7)).status)
 }
 
-// What counts is what has come, not what was announced.
+// The budget counts the bytes that have come, not those that were announced.
 func TestAnnouncedBytesAreFree(t *testing.T) {
 	budget := &admission.Budget{Bytes: 1}
 	s := bounded(t, &apptest.FakeStore{}, budget)

@@ -35,7 +35,7 @@ type unreadableLog struct {
 func (l unreadableLog) Read(context.Context, app.Query) (app.Page, error) { return app.Page{}, l.err }
 
 // The answer to a read that failed says whose fault it is, and so does the level of
-// the log's line: a client that left and a deadline are nobody's.
+// the log's line: a client that left and a deadline are no fault.
 func TestWhatCannotBeRead(t *testing.T) {
 	for _, row := range []struct {
 		name   string
@@ -65,8 +65,8 @@ func TestWhatCannotBeRead(t *testing.T) {
 	}
 }
 
-// Many readers leave while their page is being read, each at another moment: the
-// log blames nobody, and their status is that of a client that left, if any.
+// Many readers leave while their page is being read, each at another moment. The log
+// reports no fault, and the status of each is 200 or 499.
 func TestReadersThatLeave(t *testing.T) {
 	log, err := sqlite.Open(filepath.Join(t.TempDir(), "test.db"))
 	require.NoError(t, err)

@@ -7,7 +7,7 @@ import (
 	"github.com/windsock-scgi/windsock/cmd/internal/program"
 )
 
-// What the process holds open, in descriptors.
+// Numbers of descriptors that the process holds open.
 const (
 	// restDescriptors is for what does not depend on the number of requests: the
 	// standard streams, the poller, the store with all its readers (16), and what
@@ -33,8 +33,8 @@ const (
 	mostConns  = 4096
 )
 
-// maxConns is the number of connections for which the limit of descriptors has room
-// beside so many listeners and running programs, from 0 to mostConns.
+// maxConns returns the number of connections for which the limit of descriptors has
+// room beside the listeners and running programs, from 0 to mostConns.
 func maxConns(listeners, programs int) int {
 	const plenty = 1 << 20 // more is never needed, and would be too large a number below
 	var limit syscall.Rlimit

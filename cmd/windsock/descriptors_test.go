@@ -123,7 +123,7 @@ func stopUnderOverload(t *testing.T, network string) {
 
 // crowd is clients that send one request after the other.
 type crowd struct {
-	enough chan struct{} // closed when there were so many answers
+	enough chan struct{} // closed after a number of answers
 	over   chan struct{} // closed to end them
 	all    sync.WaitGroup
 }

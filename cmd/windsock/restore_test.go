@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What was exported and restored answers as before: reads, retries and keys.
+// A store that was exported and restored answers reads, retries and keys as before.
 func TestExportAndRestore(t *testing.T) {
 	dir, again := folder(t), folder(t)
 	p := serve(t, dir)
