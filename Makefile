@@ -16,7 +16,7 @@ run: build ## serve on embedded defaults: data/, a unix socket, http://127.0.0.1
 test: tools ## run all tests with the race detector, the real front ends, and each fuzz target for 3 s
 	CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -timeout 15m $$(go list ./... | grep -v '/app/sqlite$$')
 	$(if $(RACE),CGO_ENABLED=1 go test -race -timeout 15m -run '$(AT_ONCE)' ./app/sqlite)
-	CGO_ENABLED=0 go test -timeout 10m ./app/sqlite $(if $(RACE),./scgi ./cmd/windsock # as shipped: scgi makes other system calls then)
+	CGO_ENABLED=0 go test -timeout 10m ./app/sqlite $(if $(RACE),./app/canonical ./scgi ./cmd/windsock # as shipped: scgi makes other system calls then, and allocations are counted)
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=3s
 test-crash: ## kill -9 windsock ROUNDS=100 times at random moments; let each call on the disk fail in turn
 	CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -count=1 -v -timeout 60m -run '^TestKill9$$' ./cmd/windsock -rounds $(ROUNDS)

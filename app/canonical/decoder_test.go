@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"regexp"
 	"runtime"
 	"strings"
@@ -107,16 +106,6 @@ func allocated(f func()) uint64 {
 	f()
 	runtime.ReadMemStats(&after)
 	return after.TotalAlloc - before.TotalAlloc
-}
-
-// A text is read without an allocation.
-func TestDecoderAllocations(t *testing.T) {
-	text := []byte(`{"callsign": "G8XYZ", "data": {"a": [1, {"b": "c"}], "frequency": 434650000.0}, "escaped": "\n"}`)
-	least := math.Inf(1) // of many runs, since a sync.Pool may be empty, and is so at random under the race detector
-	for range 100 {
-		least = min(least, testing.AllocsPerRun(1, func() { _ = check(text) }))
-	}
-	assert.Zero(t, least)
 }
 
 // A name is found repeated wherever it stands among others, escaped or not.

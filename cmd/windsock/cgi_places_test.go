@@ -18,16 +18,16 @@ import (
 	"github.com/windsock-scgi/windsock/scgi/scgitest/frontend"
 )
 
-// With one place, and one that may wait for it, behind each front end's deploy file: a
-// client that sends slowly holds no place, nor one that reads slowly; both are then
-// served to the end. The one that waits does so for the program before it, which may
-// still be ending when its answer is whole.
+// With one place and no request that may wait for it, behind each front end's deploy
+// file: a client that sends slowly holds no place, nor does one that reads slowly. Both
+// are then served to the end. The place of a program is free only when it has ended,
+// which may be a moment after its whole answer is here.
 func TestCGIPlaces(t *testing.T) {
 	frontend.Require(t, frontend.All()...)
 	programs := cgiFolder(t)
 	writeProgram(t, filepath.Join(programs, "numbers.sh"), "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'; seq 3000000\n")
 	dir := folder(t)
-	serve(t, dir, "--cgi", "/cgi="+programs, "--cgi-running=1", "--cgi-waiting=1")
+	serve(t, dir, "--cgi", "/cgi="+programs, "--cgi-running=1", "--cgi-waiting=0")
 	body := strings.Repeat("0123456789abcdef", 1<<17)
 	for _, kind := range frontend.All() {
 		t.Run(string(kind), func(t *testing.T) {
@@ -41,18 +41,21 @@ func TestCGIPlaces(t *testing.T) {
 				require.NoError(t, err)
 				return conn, bufio.NewReader(conn)
 			}
-			hello := func() int {
-				resp, err := http.Get(front.URL + "/habitat/cgi/hello.sh")
-				require.NoError(t, err)
-				require.NoError(t, resp.Body.Close())
-				return resp.StatusCode
+			requireFreePlace := func() {
+				require.Eventually(t, func() bool {
+					resp, err := http.Get(front.URL + "/habitat/cgi/hello.sh")
+					if !assert.NoError(t, err) {
+						return false
+					}
+					return assert.NoError(t, resp.Body.Close()) && resp.StatusCode == http.StatusOK
+				}, patience, time.Millisecond)
 			}
 
 			sender, answer := begin("POST", "sum-first.sh", len(body))
 			_, err := io.WriteString(sender, body[1:])
 			require.NoError(t, err)
 			for range 3 {
-				assert.Equal(t, http.StatusOK, hello())
+				requireFreePlace()
 			}
 			_, err = io.WriteString(sender, body[:1])
 			require.NoError(t, err)
@@ -61,7 +64,7 @@ func TestCGIPlaces(t *testing.T) {
 			_, answer = begin("GET", "numbers.sh", 0)
 			_, err = answer.Peek(1) // the program runs
 			require.NoError(t, err)
-			require.Eventually(t, func() bool { return hello() == http.StatusOK }, patience, time.Millisecond)
+			requireFreePlace()
 			numbers := readAnswer(t, answer)
 			assert.Equal(t, 3_000_000, strings.Count(string(numbers), "\n"))
 			assert.True(t, strings.HasSuffix(string(numbers), "\n3000000\n"))
