@@ -1,6 +1,10 @@
 package sqlite
 
-import sqlite3 "modernc.org/sqlite/lib"
+import (
+	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
+)
 
 // When the write-ahead log is copied back into the file, a checkpoint. Between
 // two of them a commit writes and syncs the log alone, sequentially; a
@@ -20,10 +24,16 @@ const (
 	checkpointRetry = 1_000
 )
 
-// restartPatience is how long, in milliseconds, restart waits for readers. To read a
-// page takes much less, even on a busy machine. A backup or a check, in another
-// process, may take much longer: then it is tried again once the log is twice as long.
-const restartPatience = 1_000
+const (
+	// restartPatience is how long restart waits for readers. To read a page takes
+	// much less, even on a busy machine. A backup or a check, in another process, may
+	// take much longer: then it is tried again once the log is twice as long.
+	restartPatience = time.Second
+	// restartTry is how long one try waits. SQLite waits for a reader to leave one of
+	// the few marks that readers share, and goes on waiting when others have moved that
+	// mark on and share it by turns. A new try sees that the mark is not in the way.
+	restartTry = 50 * time.Millisecond
+)
 
 // trimWAL checkpoints when the write-ahead log has become long. SQLite would do
 // so by itself at a commit, but drop the error: a failed sync of the file would
@@ -40,19 +50,19 @@ func (w *writer) trimWAL() error {
 	if w.logged += written; w.logged < w.trimAt {
 		return nil
 	}
-	pages, copied, err := w.conn.walCheckpoint(sqlite3.SQLITE_CHECKPOINT_NOOP)
+	log, err := w.conn.walCheckpoint(sqlite3.SQLITE_CHECKPOINT_NOOP)
 	if err != nil {
 		return classify("looking at the write-ahead log", err)
 	}
-	w.logged = pages
-	if pages < w.trimAt {
+	w.logged = log.pages
+	if log.pages < w.trimAt {
 		w.restartAt = 0
 		return nil
 	}
-	if pages >= max(w.restartAt, w.trimAt+w.trimAt/2) {
+	if log.pages >= max(w.restartAt, w.trimAt+w.trimAt/2) {
 		return w.restart()
 	}
-	if pages-copied < min(checkpointRetry, w.trimAt) {
+	if log.pages-log.copied < min(checkpointRetry, w.trimAt) {
 		return nil
 	}
 	return w.checkpoint()
@@ -61,11 +71,11 @@ func (w *writer) trimWAL() error {
 // checkpoint copies back what no reader's snapshot holds up, and waits for
 // nobody.
 func (w *writer) checkpoint() error {
-	pages, _, err := w.conn.walCheckpoint(sqlite3.SQLITE_CHECKPOINT_PASSIVE)
+	log, err := w.conn.walCheckpoint(sqlite3.SQLITE_CHECKPOINT_PASSIVE)
 	if err != nil {
 		return classify("copying the write-ahead log back", err)
 	}
-	w.logged = pages
+	w.logged = log.pages
 	return nil
 }
 
@@ -75,14 +85,17 @@ func (w *writer) checkpoint() error {
 // none. Readers that begin meanwhile read from the file, so the wait is only for those
 // that were there before.
 func (w *writer) restart() error {
-	if err := w.conn.setBusyTimeout(restartPatience); err != nil {
+	if err := w.conn.setBusyTimeout(restartTry); err != nil {
 		return classify("setting how long to wait for readers", err)
 	}
-	pages, _, err := w.conn.walCheckpoint(sqlite3.SQLITE_CHECKPOINT_RESTART)
-	if err != nil {
-		return classify("copying the write-ahead log back", err)
+	log := checkpointResult{busy: true}
+	for began := time.Now(); log.busy && time.Since(began) < w.patience; {
+		var err error
+		if log, err = w.conn.walCheckpoint(sqlite3.SQLITE_CHECKPOINT_RESTART); err != nil {
+			return classify("copying the write-ahead log back", err)
+		}
 	}
-	w.logged, w.restartAt = pages, 2*pages // which it does not come to, unless somebody still reads
+	w.logged, w.restartAt = log.pages, 2*log.pages // which it does not come to, unless somebody still reads
 	if err := w.conn.setBusyTimeout(busyTimeout); err != nil {
 		return classify("setting how long to wait for a lock", err)
 	}

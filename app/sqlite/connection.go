@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"modernc.org/libc"
@@ -52,8 +53,8 @@ func (c *connection) open(path string) error {
 }
 
 // setBusyTimeout sets for how many milliseconds a lock is waited for.
-func (c *connection) setBusyTimeout(ms int32) error {
-	return c.result(sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, ms))
+func (c *connection) setBusyTimeout(d time.Duration) error {
+	return c.result(sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, int32(d.Milliseconds())))
 }
 
 // close closes the connection, of which no statement may be left. The last one
@@ -110,17 +111,24 @@ func (e *resultError) Error() string { return fmt.Sprintf("%s (%d)", e.text, e.c
 // Code returns the extended result code.
 func (e *resultError) Code() int { return e.code }
 
+// checkpointResult is the state of the write-ahead log after a checkpoint.
+type checkpointResult struct {
+	pages  int  // in the log
+	copied int  // of them, to the file
+	busy   bool // a reader kept the checkpoint from doing all of its work
+}
+
 // walCheckpoint copies the write-ahead log back, or with SQLITE_CHECKPOINT_NOOP
-// does nothing, and returns how many pages there are in it, and how many of
-// them are copied.
-func (c *connection) walCheckpoint(mode int32) (pages, copied int, err error) {
+// does nothing.
+func (c *connection) walCheckpoint(mode int32) (checkpointResult, error) {
 	copy(c.memory[8:], "main\x00")
 	code := sqlite3.Xsqlite3_wal_checkpoint_v2(c.tls, c.db, c.at(8), mode, c.at(0), c.at(4))
-	if code&0xff == sqlite3.SQLITE_BUSY { // a reader holds some of it up
+	busy := code&0xff == sqlite3.SQLITE_BUSY
+	if busy {
 		code = sqlite3.SQLITE_OK
 	}
 	words := (*[2]int32)(unsafe.Pointer(&c.memory[0]))
-	return int(words[0]), int(words[1]), c.result(code)
+	return checkpointResult{int(words[0]), int(words[1]), busy}, c.result(code)
 }
 
 // written returns how many pages the connection has written to the write-ahead

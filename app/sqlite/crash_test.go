@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -136,6 +137,7 @@ func TestTrimWAL(t *testing.T) {
 func TestTrimWALWhileReading(t *testing.T) {
 	log := open(t, newPath(t))
 	log.TrimAt(100)
+	log.WaitForReaders(time.Minute) // a busy machine may hold a reader up for long
 	store(t, log, 1, 10)
 	begin := func() (*sql.Tx, error) {
 		tx, err := log.Readers().BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
@@ -175,9 +177,7 @@ func TestTrimWALWhileReading(t *testing.T) {
 	}
 	close(stop)
 	readers.Wait()
-	// It is restarted at 150 pages, and at twice that when a reader took longer than its
-	// time on a busy machine. A batch is less than a hundred pages.
-	assert.Less(t, most, 2*(150+100)+100)
+	assert.Less(t, most, 150+100, "a batch is less than a hundred pages")
 }
 
 // Whoever is killed while a store is made leaves no store, or a whole one.

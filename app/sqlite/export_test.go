@@ -1,6 +1,9 @@
 package sqlite
 
-import "database/sql"
+import (
+	"database/sql"
+	"time"
+)
 
 // What the tests reach inside for.
 var (
@@ -31,6 +34,9 @@ func (l *Store) Run(text string) error { return l.writer.conn.script(text) }
 
 // TrimAt sets at how many pages the write-ahead log is copied back.
 func (l *Store) TrimAt(pages int) { l.writer.trimAt = pages }
+
+// WaitForReaders sets how long a restart of the write-ahead log waits for readers.
+func (l *Store) WaitForReaders(d time.Duration) { l.writer.patience = d }
 
 // SortAt sets how many IDs are put in order together.
 func (l *Store) SortAt(ids int) { l.writer.index.sortAt = ids }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"time"
 )
 
 // What SQLite is told of how to work: the connection that writes by statements,
@@ -18,9 +19,9 @@ import (
 // and see themselves fail. Nothing sets it at run time.
 var synchronous = "FULL"
 
-// busyTimeout is how long, in milliseconds, a connection waits for a lock. No
+// busyTimeout is how long a connection waits for a lock. No
 // second writer is let in, so what it meets is a recovery or somebody's shell.
-const busyTimeout = 5_000
+const busyTimeout = 5 * time.Second
 
 // walKept is what a write-ahead log that grew beyond it, as it does while a
 // reader keeps one transaction open, is cut back to: twice its usual size.
@@ -69,7 +70,7 @@ func headerDSN(path string) string {
 }
 
 func dsn(path string, settings url.Values) string {
-	settings.Set("_busy_timeout", strconv.Itoa(busyTimeout))
+	settings.Set("_busy_timeout", strconv.FormatInt(busyTimeout.Milliseconds(), 10))
 	settings.Set("_error_rc", "1") // errors say what failed, not what failed before
 	u := url.URL{Scheme: "file", Path: path, RawQuery: settings.Encode()}
 	return u.String()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/windsock-scgi/windsock/app"
 )
@@ -22,10 +23,11 @@ type writer struct {
 	next      int64 // the seq of the next message
 	index     index
 	grown     growth
-	logged    int  // pages in the write-ahead log, at most
-	trimAt    int  // how many of them there may be before it is trimmed
-	restartAt int  // how many before readers are waited for again, once that was in vain
-	unsettled bool // what settle does has still to be done
+	logged    int           // pages in the write-ahead log, at most
+	trimAt    int           // how many of them there may be before it is trimmed
+	patience  time.Duration // how long a restart of it waits for readers
+	restartAt int           // how many before readers are waited for again, once that was in vain
+	unsettled bool          // what settle does has still to be done
 }
 
 const (
@@ -72,7 +74,7 @@ func newWriter(path, settings string) (*writer, error) {
 	}
 	w := &writer{
 		path: path, conn: conn, index: index{sortAt: indexIDs, forgetAt: recentIDs},
-		trimAt: checkpointPages, unsettled: true,
+		trimAt: checkpointPages, patience: restartPatience, unsettled: true,
 	}
 	if err := conn.script(settings); err != nil {
 		return nil, errors.Join(err, w.close())
