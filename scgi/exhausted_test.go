@@ -7,13 +7,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
-	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -84,30 +81,18 @@ func stopOverloaded(t *testing.T, network string) {
 		drained <- string(text)
 	}()
 
-	over, answered := make(chan struct{}), make(chan struct{}, 100)
-	var all sync.WaitGroup
-	for range crowdSize(t) {
-		all.Go(func() { comeAgain(network, address, answered, over) })
+	crowd := scgitest.Crowd{
+		Network: network, Address: address, Clients: crowdSize(t), Answer: ok200, Answers: 3000,
+		Request: func(int) []byte { return scgitest.Post("/", "body") },
 	}
-	for range 3000 {
-		await(t, "an answer", answered)
-	}
-	all.Go(func() {
-		for {
-			select {
-			case <-answered:
-			case <-over:
-				return
-			}
-		}
-	})
+	answered := crowd.Start()
+	defer crowd.Leave()
+	await(t, "3,000 answers", answered)
 	began := time.Now()
 	require.NoError(t, process.Process.Signal(syscall.SIGTERM))
 	text := await(t, "the server's end", drained)
 	assert.NoError(t, process.Wait(), text)
 	t.Logf("%s: stopped in %v", network, time.Since(began))
-	close(over)
-	all.Wait()
 }
 
 // crowdSize is the number of clients, or less where the tests may have too few
@@ -118,32 +103,4 @@ func crowdSize(t *testing.T) int {
 	var limit syscall.Rlimit
 	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
 	return int(min(limit.Cur-others, want))
-}
-
-// comeAgain sends one request after the other, and tells of the answers.
-func comeAgain(network, address string, answered chan<- struct{}, over <-chan struct{}) {
-	raw := scgitest.Post("/", "body")
-	for !isClosed(over) {
-		if !isAnswered(network, address, raw) {
-			time.Sleep(10 * time.Millisecond) // the listener is gone, or no port is left
-			continue
-		}
-		select {
-		case answered <- struct{}{}:
-		case <-over:
-		}
-	}
-}
-
-func isAnswered(network, address string, raw []byte) bool {
-	conn, err := net.Dial(network, address)
-	if err != nil {
-		return false
-	}
-	defer conn.Close()
-	if _, err := conn.Write(raw); err != nil {
-		return false
-	}
-	answer, err := io.ReadAll(conn)
-	return err == nil && strings.HasPrefix(string(answer), ok200)
 }

@@ -3,13 +3,11 @@ package admission_test
 import (
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,26 +20,6 @@ import (
 	"github.com/windsock-scgi/windsock/scgi/scgitest"
 )
 
-// pipes is a listener in memory.
-type pipes struct {
-	conns  chan net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (l *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipes) Close() error { l.once.Do(func() { close(l.closed) }); return nil }
-
-func (l *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "unix"} }
-
 // slowBody sends a body of some length by send, through a real server, and returns
 // how many bytes Paced gave, after what time, and with which error.
 func slowBody(t *testing.T, length int, send func(io.Writer)) (n int64, after time.Duration, err error) {
@@ -53,10 +31,10 @@ func slowBody(t *testing.T, length int, send func(io.Writer)) (n int64, after ti
 		n, err = io.Copy(io.Discard, admission.Paced(w, r))
 		after = time.Since(begin)
 	})}
-	l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+	l := scgitest.NewPipe()
 	require.NoError(t, server.Start(l))
-	ours, theirs := net.Pipe()
-	l.conns <- theirs
+	ours, dialErr := l.Dial()
+	require.NoError(t, dialErr)
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)

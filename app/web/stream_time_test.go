@@ -2,10 +2,8 @@ package web_test
 
 import (
 	"io"
-	"net"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -161,36 +159,16 @@ func TestStreamTooMany(t *testing.T) {
 	})
 }
 
-// pipes is a listener of in-memory connections.
-type pipes struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (l *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipes) Close() error { l.once.Do(func() { close(l.closed) }); return nil }
-
-func (l *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "unix"} }
-
 // A client that takes nothing for the server's IOTimeout is cut off then.
 func TestStreamStalled(t *testing.T) {
 	webtest.InBubble(t, func(b *webtest.Bubble) {
 		b.Start()
-		l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		l := scgitest.NewPipe()
 		server := &scgi.Server{Handler: scgi.StripMount("", b.Handler)}
 		require.NoError(t, server.Start(l))
-		ours, theirs := net.Pipe()
-		l.conns <- theirs
-		_, err := ours.Write(scgitest.Get("/messages/stream"))
+		ours, err := l.Dial()
+		require.NoError(t, err)
+		_, err = ours.Write(scgitest.Get("/messages/stream"))
 		require.NoError(t, err)
 		_, err = io.ReadAtLeast(ours, make([]byte, 4096), 1) // the header
 		require.NoError(t, err)

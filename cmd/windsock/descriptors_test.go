@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
-	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -108,24 +106,20 @@ func stopUnderOverload(t *testing.T, network string) {
 	if network == "tcp" {
 		address = regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(p.log.String())
 	}
-	const answers = 3000
-	crowd := startCrowd(t, network, address, answers)
-	defer crowd.leave()
+	crowd := scgitest.Crowd{
+		Network: network, Address: address, Clients: crowdSize(t), Answer: "Status: ", Answers: 3000,
+		Request: func(i int) []byte { return scgitest.Post("/message", note(fmt.Sprint("n", i))) },
+	}
+	answered := crowd.Start()
+	defer crowd.Leave()
 	select {
-	case <-crowd.enough:
+	case <-answered:
 	case <-time.After(time.Minute):
 		require.Fail(t, "it does not answer")
 	}
 	began := time.Now()
 	assert.Zero(t, p.stop(), p.log)
 	t.Logf("%s: stopped in %v", network, time.Since(began))
-}
-
-// crowd is clients that send one request after the other.
-type crowd struct {
-	enough chan struct{} // closed after a number of answers
-	over   chan struct{} // closed to end them
-	all    sync.WaitGroup
 }
 
 // crowdSize is the number of clients, or less where the tests may have too few
@@ -136,65 +130,4 @@ func crowdSize(t *testing.T) int {
 	var limit syscall.Rlimit
 	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
 	return int(min(limit.Cur-others, want))
-}
-
-func startCrowd(t *testing.T, network, address string, answers int) *crowd {
-	t.Helper()
-	c := &crowd{enough: make(chan struct{}), over: make(chan struct{})}
-	answered := make(chan struct{}, 100)
-	for i := range crowdSize(t) {
-		c.all.Go(func() { c.send(network, address, note(fmt.Sprint("n", i)), answered) })
-	}
-	c.all.Go(func() {
-		for n := 0; ; {
-			select {
-			case <-answered:
-				if n++; n == answers {
-					close(c.enough)
-				}
-			case <-c.over:
-				return
-			}
-		}
-	})
-	return c
-}
-
-// send sends requests, and tells of those that were answered.
-func (c *crowd) send(network, address, body string, answered chan<- struct{}) {
-	raw := scgitest.Post("/message", body)
-	for {
-		select {
-		case <-c.over:
-			return
-		default:
-		}
-		if !ask(network, address, raw) {
-			time.Sleep(10 * time.Millisecond) // the listener is gone, or no port is left
-			continue
-		}
-		select {
-		case answered <- struct{}{}:
-		case <-c.over:
-		}
-	}
-}
-
-func ask(network, address string, raw []byte) bool {
-	conn, err := net.Dial(network, address)
-	if err != nil {
-		return false
-	}
-	defer conn.Close()
-	if _, err := conn.Write(raw); err != nil {
-		return false
-	}
-	answer := make([]byte, 1<<10)
-	n, err := conn.Read(answer)
-	return err == nil && strings.HasPrefix(string(answer[:n]), "Status: ")
-}
-
-func (c *crowd) leave() {
-	close(c.over)
-	c.all.Wait()
 }
